@@ -1,0 +1,176 @@
+//! The files that people write, read into one validated, immutable [`Config`].
+//!
+//! `json` finds keys and their lines, `file` reads `goastgateway.json`, `groups` reads
+//! `gag_groups.json`, `check` opens what the files name (certificates, keys). Everything is
+//! parsed and validated before anything is bound: a `Config` that exists can be run.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use ipnet::IpNet;
+
+/// All settings of one gateway. A connection keeps the snapshot that it began with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub asterisk: AsteriskSide,
+    pub browser: BrowserSide,
+    pub tokens: TokenSettings,
+    pub groups: Groups,
+    pub calls: CallSettings,
+    pub limits: Limits,
+    pub log: LogSettings,
+    /// Where the operator's HTTP listens; `None` turns it off.
+    pub admin_addr: Option<ListenAddr>,
+    /// Threads that serve sockets; 1 runs everything on one.
+    pub worker_threads: usize,
+}
+
+/// An address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenAddr {
+    /// `":8765"` or `"8765"`: every address of the machine, IPv6 and IPv4 (as Go does).
+    AnyPort(u16),
+    /// `"127.0.0.1:8765"`, `"[::1]:8765"`, or what a host name resolved to.
+    Socket(SocketAddr),
+}
+
+/// The side towards the PBX.
+#[derive(Debug, Clone)]
+pub struct AsteriskSide {
+    pub addr: ListenAddr,
+    pub allowed: AddressList,
+    pub format: FormatSetting,
+    /// The channel variable that carries the extension in JSON (`WS_EXTEN`).
+    pub extension_variable: String,
+    pub exten_search_pattern: ExtenPattern,
+}
+
+/// Which control format Asterisk is expected to speak. A call that speaks the other one is served
+/// in its own, with a warning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FormatSetting {
+    #[default]
+    Auto,
+    Text,
+    Json,
+}
+
+/// The side towards the browsers.
+#[derive(Debug, Clone)]
+pub struct BrowserSide {
+    pub addr: ListenAddr,
+    pub allowed: AddressList,
+    /// Proxies whose `X-Forwarded-For` is believed. Empty: nobody's.
+    pub trusted_proxies: AddressList,
+    pub origins: OriginList,
+    /// `None` only behind a reverse proxy on a loopback address (`browser_tls: false`).
+    pub tls: Option<TlsIdentity>,
+}
+
+/// Certificate and key, read, matched and ready for use.
+#[derive(Clone)]
+pub struct TlsIdentity {
+    pub cert_file: PathBuf,
+    pub key_file: PathBuf,
+    pub server: Arc<rustls::ServerConfig>,
+}
+
+/// Addresses and networks. The empty list is "no restriction" where access is decided and "nobody"
+/// where trust is: the two questions have two methods.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AddressList(pub Vec<IpNet>);
+
+/// Which pages may open a phone.
+#[derive(Debug, Clone, Default)]
+pub struct OriginList {
+    /// As written, lower-cased, without a trailing slash. Empty: every origin.
+    pub allowed: Vec<String>,
+    /// Whether a client that sends no `Origin` (so no browser) may log in when the list isn't
+    /// empty. The reference says no.
+    pub allow_missing: bool,
+}
+
+/// `ring_timeout`, groups and what a second login means.
+#[derive(Debug, Clone)]
+pub struct CallSettings {
+    pub ring_timeout: Duration,
+    pub drain_timeout: Duration,
+    pub duplicate_login: DuplicateLogin,
+}
+
+/// What happens to a second login for an extension whose first phone is alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DuplicateLogin {
+    /// The second gets `BUSY` (as the reference).
+    #[default]
+    Reject,
+    /// The first gets `KICKED`.
+    Replace,
+}
+
+/// Groups by name, in name order.
+pub type Groups = BTreeMap<String, Group>;
+
+/// Phones that are rung together or in turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    pub strategy: Strategy,
+    /// At least one; no name twice.
+    pub members: Vec<String>,
+    /// `ringall`: how long all ring. `sequential`: how long each rings.
+    pub timeout: Duration,
+    /// `sequential`: how often to go round; `None` until Asterisk gives up.
+    pub rounds: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    RingAll,
+    Sequential,
+}
+
+/// What a flood cannot pass.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// TLS and HTTP head together.
+    pub handshake_timeout: Duration,
+    /// From the 101 to MEDIA_START.
+    pub first_message_timeout: Duration,
+    /// Open browser connections for one address; loopback is not limited.
+    pub connections_per_address: usize,
+    /// Open connections on both listeners together.
+    pub connections: usize,
+    /// Failed logins for one address and minute; then 429 until the minute is over. Loopback is
+    /// not limited.
+    pub login_failures_per_minute: u32,
+}
+
+#[derive(Debug, Clone)]
+pub struct LogSettings {
+    pub level: tracing::level_filters::LevelFilter,
+    pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// Keys that tokens are verified with; see `phone::token`.
+#[derive(Clone)]
+pub struct TokenSettings {
+    pub verifier: Arc<crate::phone::token::Verifier>,
+    /// The first secret, for `goastgateway token`; absent where only a public key is configured.
+    pub signing_secret: Option<Secret>,
+}
+
+/// A string that never shows itself in `Debug` or a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+/// Compiled `exten_search_pattern`.
+#[derive(Debug, Clone)]
+pub struct ExtenPattern {
+    _private: (),
+}
