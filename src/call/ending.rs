@@ -1,0 +1,151 @@
+//! Why a call ended and whose side it was. Logs, metrics, records and webhooks use this enum and
+//! its strings, and nothing else.
+
+use std::fmt;
+
+/// Whose doing an ending was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    Caller,
+    Asterisk,
+    Phone,
+    Gateway,
+    Operator,
+}
+
+/// The one cause that a call ended for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// The far end hung up a call that had been answered.
+    CallerHungUp,
+    /// Asterisk closed the call while it rang: the caller gave up, or the dial timed out.
+    CallerGaveUp,
+    /// The phone hung up a call that it had answered.
+    PhoneHungUp,
+    /// Everybody who was rung declined.
+    Declined,
+    /// It rang until the time was over.
+    NoAnswer,
+    /// Everybody who is logged in is in a call.
+    Busy,
+    /// Nobody who was asked for is logged in.
+    Away,
+    /// The phone's connection was lost in the call.
+    PhoneLost,
+    /// MEDIA_START named no extension.
+    NoExtension,
+    /// The media format is not one that the gateway serves.
+    FormatRefused,
+    /// Asterisk connected and did not say MEDIA_START in time.
+    NoMediaStart,
+    /// Asterisk said something that no call can go on after.
+    ProtocolError,
+    /// Asterisk's connection broke without a CLOSE.
+    AsteriskLost,
+    /// The gateway is shutting down and takes no new calls.
+    Draining,
+    /// The gateway was told to stop and the time for calls to finish was over.
+    DrainTimeout,
+    /// The gateway failed in this call; the log has the rest.
+    Fault,
+}
+
+impl Ending {
+    /// Every ending, in the order in which metrics list them.
+    pub const ALL: [Ending; 16] = [
+        Ending::CallerHungUp,
+        Ending::CallerGaveUp,
+        Ending::PhoneHungUp,
+        Ending::Declined,
+        Ending::NoAnswer,
+        Ending::Busy,
+        Ending::Away,
+        Ending::PhoneLost,
+        Ending::NoExtension,
+        Ending::FormatRefused,
+        Ending::NoMediaStart,
+        Ending::ProtocolError,
+        Ending::AsteriskLost,
+        Ending::Draining,
+        Ending::DrainTimeout,
+        Ending::Fault,
+    ];
+
+    /// Whose side the ending was on.
+    pub fn side(self) -> Side {
+        match self {
+            Ending::CallerHungUp | Ending::CallerGaveUp => Side::Caller,
+            Ending::PhoneHungUp
+            | Ending::Declined
+            | Ending::NoAnswer
+            | Ending::Busy
+            | Ending::Away
+            | Ending::PhoneLost => Side::Phone,
+            Ending::NoExtension
+            | Ending::FormatRefused
+            | Ending::NoMediaStart
+            | Ending::ProtocolError
+            | Ending::AsteriskLost => Side::Asterisk,
+            Ending::Draining | Ending::DrainTimeout => Side::Operator,
+            Ending::Fault => Side::Gateway,
+        }
+    }
+
+    /// The name in logs, metrics, records and webhooks. Stable.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Ending::CallerHungUp => "caller_hung_up",
+            Ending::CallerGaveUp => "caller_gave_up",
+            Ending::PhoneHungUp => "phone_hung_up",
+            Ending::Declined => "declined",
+            Ending::NoAnswer => "no_answer",
+            Ending::Busy => "busy",
+            Ending::Away => "away",
+            Ending::PhoneLost => "phone_lost",
+            Ending::NoExtension => "no_extension",
+            Ending::FormatRefused => "format_refused",
+            Ending::NoMediaStart => "no_media_start",
+            Ending::ProtocolError => "protocol_error",
+            Ending::AsteriskLost => "asterisk_lost",
+            Ending::Draining => "draining",
+            Ending::DrainTimeout => "drain_timeout",
+            Ending::Fault => "fault",
+        }
+    }
+}
+
+impl Side {
+    /// The name in logs, metrics, records and webhooks. Stable.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Side::Caller => "caller",
+            Side::Asterisk => "asterisk",
+            Side::Phone => "phone",
+            Side::Gateway => "gateway",
+            Side::Operator => "operator",
+        }
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_ending_has_a_name_of_its_own() {
+        let names: std::collections::HashSet<_> = Ending::ALL.iter().map(|e| e.as_str()).collect();
+        assert_eq!(names.len(), Ending::ALL.len());
+    }
+}

@@ -1,0 +1,6 @@
+//! PURE: audio. `frame` has the sizes, `framer` cuts a stream into whole frames, `pacer` keeps
+//! what is ahead in Asterisk's queue small.
+
+pub mod frame;
+pub mod framer;
+pub mod pacer;

@@ -1,0 +1,637 @@
+//! Keeps account of how far ahead of its playout Asterisk's queue is, and keeps that small.
+//!
+//! Asterisk plays exactly one frame every 20 ms and never catches up: whatever is sent too early
+//! is delay for the rest of the call. The pacer knows what was sent and when it will have been
+//! played, corrects itself by the queue that Asterisk reports, and decides for each frame of the
+//! phone: send it now, hold it for a moment, or drop it.
+//!
+//! * In step, a frame is sent the moment it comes.
+//! * A burst after a short stall (a lost packet) is whole: what is more than [`AHEAD`] is held
+//!   here instead of in Asterisk, which delays nothing, and the delay that the stall left is
+//!   taken out again, in silence first.
+//! * A burst after a long stall is old: when more than [`BACKLOG`] waits, all but the newest is
+//!   dropped, at once.
+//! * Where the phone sends nothing, Asterisk gets silence, 50 frames a second.
+//!
+//! No clock is read here; `now` is an argument and [`Pacer::deadline`] says when to come back.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use super::frame::{FRAME_TIME, is_silence, silence};
+
+/// How far Asterisk may be ahead when a frame is handed to it. Two frames bridge our own lateness;
+/// more would be out of our hands.
+pub const AHEAD: Duration = Duration::from_millis(40);
+/// What may wait for Asterisk, here and there together: the longest stall of which speech is kept.
+pub const BACKLOG: Duration = Duration::from_millis(200);
+/// The same for a moment after a backlog was dropped: the burst that follows is as old.
+const BACKLOG_AFTER_DROP: Duration = Duration::from_millis(60);
+/// How long that moment is. A thawed connection delivers its backlog faster than this.
+const RECOVERY: Duration = Duration::from_millis(500);
+/// The delay is too long when it was never less than this for a [`WINDOW`].
+const EXCESS: Duration = FRAME_TIME;
+/// How long one looks before calling delay needless.
+const WINDOW: Duration = Duration::from_millis(1_500);
+/// How long needless delay waits for silence to be taken out in; then it goes anyway.
+const PATIENCE: Duration = Duration::from_millis(2_000);
+/// Speech that goes that way goes one frame at a time, this far apart.
+const FORCED_EVERY: Duration = Duration::from_millis(200);
+/// Without a frame for this long, the phone counts as sending nothing.
+const GAP: Duration = Duration::from_millis(60);
+/// How often Asterisk is asked for its queue.
+const ASK_EVERY: Duration = Duration::from_millis(2_000);
+/// A reported queue of this many frames is beyond dropping: it is flushed.
+const FLUSH_FRAMES: u32 = 25;
+
+/// What the pacer wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Send this frame to Asterisk.
+    Send(Bytes),
+    /// Ask Asterisk for its queue (`GET_STATUS`).
+    AskStatus,
+    /// Have Asterisk drop its queue (`FLUSH_MEDIA`).
+    Flush,
+}
+
+/// Frames that were not the phone's, or did not reach Asterisk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PacerCounts {
+    /// The phone's frames that were sent.
+    pub sent: u64,
+    /// Frames of silence that were sent in the phone's place.
+    pub filled: u64,
+    /// Dropped because they were too old.
+    pub late: u64,
+    /// Dropped to catch up.
+    pub ahead: u64,
+    /// Dropped because Asterisk had no room.
+    pub full: u64,
+}
+
+/// The account of one call's audio towards Asterisk.
+#[derive(Debug)]
+pub struct Pacer {
+    frame_bytes: usize,
+    /// When Asterisk will have played all that it was sent.
+    played_out: Instant,
+    held: VecDeque<Bytes>,
+    /// The phone's last frame.
+    last_frame: Option<Instant>,
+    xoff: bool,
+    recovering_until: Instant,
+    floor: Floor,
+    ask_at: Instant,
+    /// Frames sent since Asterisk was asked, while the answer is outstanding.
+    asked: Option<u32>,
+    last_reported: Option<u32>,
+    counts: PacerCounts,
+}
+
+/// The least delay of the current and the last window, and since when it has been needless.
+#[derive(Debug)]
+struct Floor {
+    window_began: Instant,
+    current: Duration,
+    needless_since: Option<Instant>,
+    /// How much is to be taken out.
+    excess: Duration,
+    /// Before this, only silence is taken out.
+    forced_after: Instant,
+}
+
+impl Pacer {
+    /// An account that begins empty, at the answer. Frames have `frame_bytes` bytes.
+    pub fn new(frame_bytes: usize, now: Instant) -> Self {
+        Self {
+            frame_bytes,
+            played_out: now,
+            held: VecDeque::new(),
+            last_frame: None,
+            xoff: false,
+            recovering_until: now,
+            floor: Floor::new(now),
+            ask_at: now + ASK_EVERY,
+            asked: None,
+            last_reported: None,
+            counts: PacerCounts::default(),
+        }
+    }
+
+    /// A whole frame came from the phone.
+    pub fn push(&mut self, frame: Bytes, now: Instant, actions: &mut Vec<Action>) {
+        self.last_frame = Some(now);
+        if self.xoff {
+            self.counts.full += 1;
+            return;
+        }
+        let backlog = self.backlog(now);
+        self.floor.see(backlog, now);
+        if self.held.is_empty() && self.ahead(now) < AHEAD {
+            if self.floor.wants_out(now, || is_silence(&frame)) {
+                self.counts.ahead += 1;
+            } else {
+                self.send(frame, now, actions);
+            }
+            return;
+        }
+        self.held.push_back(frame);
+        self.trim_held(now);
+        let limit = if now < self.recovering_until { BACKLOG_AFTER_DROP } else { BACKLOG };
+        if self.backlog(now) > limit {
+            self.counts.late += self.held.len() as u64 - 1;
+            self.held.drain(..self.held.len() - 1);
+            self.recovering_until = now + RECOVERY;
+            self.floor = Floor::new(now);
+        }
+        self.release(now, actions);
+    }
+
+    /// Asterisk could not take a frame that was sent: it was dropped on the way.
+    pub fn not_sent(&mut self) {
+        self.counts.full += 1;
+        self.counts.sent = self.counts.sent.saturating_sub(1);
+        self.played_out -= FRAME_TIME;
+    }
+
+    /// The time of [`Pacer::deadline`] may have come.
+    pub fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        self.release(now, actions);
+        if self.fill_at().is_some_and(|at| at <= now) {
+            let frame = silence(self.frame_bytes);
+            self.account(now);
+            self.counts.filled += 1;
+            actions.push(Action::Send(frame));
+        }
+        if self.ask_at <= now {
+            self.ask_at = now + ASK_EVERY;
+            self.asked = Some(0);
+            actions.push(Action::AskStatus);
+        }
+    }
+
+    /// When [`Pacer::tick`] wants to be called.
+    pub fn deadline(&self) -> Instant {
+        let mut at = self.ask_at;
+        if !self.held.is_empty() {
+            at = at.min(self.release_at());
+        }
+        if let Some(fill) = self.fill_at() {
+            at = at.min(fill);
+        }
+        at
+    }
+
+    /// Asterisk reported its queue (`STATUS`).
+    pub fn status(&mut self, queue_length: u32, now: Instant, actions: &mut Vec<Action>) {
+        self.last_reported = Some(queue_length);
+        let Some(sent_since) = self.asked.take() else { return };
+        if queue_length >= FLUSH_FRAMES {
+            self.played_out = now;
+            self.held.clear();
+            self.recovering_until = now + RECOVERY;
+            self.floor = Floor::new(now);
+            actions.push(Action::Flush);
+            return;
+        }
+        // A frame that waits for its tick may be reported or not: one frame is no difference.
+        let reported = FRAME_TIME * (queue_length + sent_since);
+        let believed = self.ahead(now);
+        if reported.abs_diff(believed) > FRAME_TIME {
+            self.played_out = now + reported;
+        }
+    }
+
+    /// Asterisk has no room (`MEDIA_XOFF`) or has room again (`MEDIA_XON`).
+    pub fn flow(&mut self, xoff: bool, now: Instant) {
+        self.xoff = xoff;
+        if xoff {
+            self.counts.full += self.held.len() as u64;
+            self.held.clear();
+            self.ask_at = now;
+        }
+    }
+
+    /// What Asterisk has and has not played yet, by our account.
+    pub fn ahead(&self, now: Instant) -> Duration {
+        self.played_out.saturating_duration_since(now)
+    }
+
+    /// The queue that Asterisk reported last, in frames.
+    pub fn last_reported(&self) -> Option<u32> {
+        self.last_reported
+    }
+
+    pub fn counts(&self) -> PacerCounts {
+        self.counts
+    }
+
+    fn backlog(&self, now: Instant) -> Duration {
+        self.ahead(now) + FRAME_TIME * self.held.len() as u32
+    }
+
+    /// Takes needless delay out of what is held.
+    fn trim_held(&mut self, now: Instant) {
+        while self.held.len() > 1 {
+            let Some(at) = (0..self.held.len())
+                .find(|&i| self.floor.would_take(now, || is_silence(&self.held[i])))
+            else {
+                return;
+            };
+            self.held.remove(at);
+            self.floor.took_one(now);
+            self.counts.ahead += 1;
+        }
+    }
+
+    fn release_at(&self) -> Instant {
+        self.played_out.checked_sub(AHEAD - FRAME_TIME).unwrap_or(self.played_out)
+    }
+
+    fn release(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        while !self.xoff && self.release_at() <= now {
+            let Some(frame) = self.held.pop_front() else { return };
+            self.send(frame, now, actions);
+        }
+    }
+
+    fn fill_at(&self) -> Option<Instant> {
+        if self.xoff || !self.held.is_empty() {
+            return None;
+        }
+        match self.last_frame {
+            Some(last) => Some(self.played_out.max(last + GAP)),
+            None => Some(self.played_out),
+        }
+    }
+
+    fn send(&mut self, frame: Bytes, now: Instant, actions: &mut Vec<Action>) {
+        self.account(now);
+        self.counts.sent += 1;
+        actions.push(Action::Send(frame));
+    }
+
+    fn account(&mut self, now: Instant) {
+        self.played_out = self.played_out.max(now) + FRAME_TIME;
+        if let Some(sent) = &mut self.asked {
+            *sent += 1;
+        }
+    }
+}
+
+impl Floor {
+    fn new(now: Instant) -> Self {
+        Self {
+            window_began: now,
+            current: Duration::MAX,
+            needless_since: None,
+            excess: Duration::ZERO,
+            forced_after: now,
+        }
+    }
+
+    /// A frame came while this much was waiting.
+    fn see(&mut self, backlog: Duration, now: Instant) {
+        self.current = self.current.min(backlog);
+        if now.saturating_duration_since(self.window_began) < WINDOW {
+            return;
+        }
+        if self.current >= EXCESS {
+            self.needless_since.get_or_insert(self.window_began);
+            self.excess = self.current;
+        } else {
+            self.needless_since = None;
+            self.excess = Duration::ZERO;
+        }
+        self.window_began = now;
+        self.current = Duration::MAX;
+    }
+
+    /// Whether a frame may be taken out to shorten the delay.
+    fn would_take(&self, now: Instant, is_silence: impl FnOnce() -> bool) -> bool {
+        let Some(since) = self.needless_since else { return false };
+        let forced = now.saturating_duration_since(since) >= PATIENCE && now >= self.forced_after;
+        self.excess >= FRAME_TIME && (forced || is_silence())
+    }
+
+    fn took_one(&mut self, now: Instant) {
+        self.forced_after = now + FORCED_EVERY;
+        self.excess = self.excess.saturating_sub(FRAME_TIME);
+        self.current = self.current.saturating_sub(FRAME_TIME);
+        if self.excess < FRAME_TIME {
+            self.needless_since = None;
+        }
+    }
+
+    fn wants_out(&mut self, now: Instant, is_silence: impl FnOnce() -> bool) -> bool {
+        let take = self.would_take(now, is_silence);
+        if take {
+            self.took_one(now);
+        }
+        take
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::frame::FRAME_BYTES;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// A phone and an Asterisk around a pacer, in simulated time of one millisecond a step.
+    struct Rig {
+        pacer: Pacer,
+        start: Instant,
+        now: Instant,
+        /// What Asterisk has queued: when the frame was spoken, or `None` for our silence.
+        queue: VecDeque<Option<Instant>>,
+        /// Spoken frames on their way, in order: when spoken, and the sound of it.
+        spoken: u32,
+        /// (when played, delay since spoken)
+        played: Vec<(Instant, Duration)>,
+        longest_queue: usize,
+        flushed: u32,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            let now = Instant::now();
+            Self {
+                pacer: Pacer::new(FRAME_BYTES, now),
+                start: now,
+                now,
+                queue: VecDeque::new(),
+                spoken: 0,
+                played: Vec::new(),
+                longest_queue: 0,
+                flushed: 0,
+            }
+        }
+
+        /// A frame that carries when it was spoken; loud unless `quiet`.
+        fn frame(&mut self, spoken: Instant, quiet: bool) -> Bytes {
+            self.spoken += 1;
+            let ms = (spoken - self.start).as_millis() as u32;
+            let mut bytes = vec![0u8; FRAME_BYTES];
+            bytes[..4].copy_from_slice(&ms.to_le_bytes());
+            if quiet {
+                // A time stamp in samples that are still silence would need four of them.
+                for (i, b) in ms.to_le_bytes().into_iter().enumerate() {
+                    bytes[2 * i..2 * i + 2].copy_from_slice(&(i16::from(b) / 2).to_le_bytes());
+                }
+            } else {
+                bytes[600..602].copy_from_slice(&i16::MAX.to_le_bytes());
+            }
+            Bytes::from(bytes)
+        }
+
+        fn act(&mut self, actions: Vec<Action>) {
+            for action in actions {
+                match action {
+                    Action::Send(frame) => {
+                        let stamp = if frame.iter().all(|b| *b == 0) {
+                            None
+                        } else if frame[601] != 0 {
+                            let ms = u32::from_le_bytes(frame[..4].try_into().unwrap());
+                            Some(self.start + MS * ms)
+                        } else {
+                            Some(self.now) // quiet frames are not measured
+                        };
+                        self.queue.push_back(stamp);
+                        self.longest_queue = self.longest_queue.max(self.queue.len());
+                    }
+                    Action::AskStatus => {
+                        let mut out = Vec::new();
+                        self.pacer.status(self.queue.len() as u32, self.now, &mut out);
+                        self.act(out);
+                    }
+                    Action::Flush => {
+                        self.queue.clear();
+                        self.flushed += 1;
+                    }
+                }
+            }
+        }
+
+        fn arrive(&mut self, frame: Bytes) {
+            let mut out = Vec::new();
+            self.pacer.push(frame, self.now, &mut out);
+            self.act(out);
+        }
+
+        /// One millisecond passes.
+        fn step(&mut self) {
+            self.now += MS;
+            if self.pacer.deadline() <= self.now {
+                let mut out = Vec::new();
+                self.pacer.tick(self.now, &mut out);
+                self.act(out);
+            }
+            if (self.now - self.start).as_millis() % 20 == 7
+                && let Some(Some(spoken)) = self.queue.pop_front()
+            {
+                self.played.push((self.now, self.now - spoken));
+            }
+        }
+
+        fn ms(&self) -> u128 {
+            (self.now - self.start).as_millis()
+        }
+
+        /// Speaks for a while; each frame comes `delay(n)` later, in order.
+        fn speak(
+            &mut self,
+            frames: usize,
+            interval_us: u64,
+            delay: impl Fn(usize) -> u64,
+            quiet: impl Fn(usize) -> bool,
+        ) {
+            let begin = self.now;
+            let mut coming = VecDeque::new();
+            let mut n = 0;
+            let mut last = begin;
+            while n < frames || !coming.is_empty() {
+                while n < frames {
+                    let spoken = begin + Duration::from_micros(interval_us) * n as u32;
+                    if spoken > self.now {
+                        break;
+                    }
+                    last = last.max(spoken + MS * delay(n) as u32);
+                    let frame = self.frame(spoken, quiet(n));
+                    coming.push_back((last, frame));
+                    n += 1;
+                }
+                while coming.front().is_some_and(|(at, _)| *at <= self.now) {
+                    let (_, frame) = coming.pop_front().unwrap();
+                    self.arrive(frame);
+                }
+                self.step();
+            }
+        }
+
+        fn delays_ms(&self, from: u128, to: u128) -> Vec<u128> {
+            let in_range = |at: Instant| {
+                let ms = (at - self.start).as_millis();
+                ms >= from && ms < to
+            };
+            self.played.iter().filter(|(at, _)| in_range(*at)).map(|(_, d)| d.as_millis()).collect()
+        }
+    }
+
+    #[test]
+    fn in_step_every_frame_is_sent_the_moment_it_comes() {
+        let mut pacer = Pacer::new(FRAME_BYTES, Instant::now());
+        let start = Instant::now();
+        for n in 0..3_000u32 {
+            let mut out = Vec::new();
+            let frame = Bytes::from(vec![n as u8 | 1; FRAME_BYTES]);
+            pacer.push(frame.clone(), start + FRAME_TIME * n, &mut out);
+            assert_eq!(out, [Action::Send(frame)]);
+        }
+        assert_eq!(pacer.counts().sent, 3_000);
+    }
+
+    #[test]
+    fn what_was_spoken_into_a_freeze_of_three_seconds_is_not_played_late() {
+        let mut rig = Rig::new();
+        rig.speak(250, 20_000, |_| 0, |_| false);
+        let before = *rig.delays_ms(0, 5_000).iter().max().unwrap();
+        let frozen = rig.ms();
+        // 150 frames are spoken while nothing gets through; all arrive at the thaw, then life goes on.
+        rig.speak(450, 20_000, |n| 3_000u64.saturating_sub(20 * n as u64), |_| false);
+        let thaw = frozen + 3_000;
+        let after = rig.delays_ms(thaw + 300, thaw + 6_000);
+        assert!(after.len() > 250, "speech goes on");
+        let worst = after.iter().max().unwrap();
+        assert!(worst - before <= 50, "was {before} ms, is {worst} ms");
+        let later = rig.delays_ms(thaw + 2_000, thaw + 6_000);
+        assert!(later.iter().max().unwrap() - before <= 20 + 20, "{later:?}");
+        assert!(rig.longest_queue < 5);
+    }
+
+    #[test]
+    fn speech_through_a_short_stall_is_whole_and_the_delay_shrinks_in_silence() {
+        let mut rig = Rig::new();
+        rig.speak(100, 20_000, |_| 0, |_| false);
+        let spoken = rig.spoken;
+        // 160 ms of nothing, then 8 frames at once; half a second of speech, then pauses in it.
+        rig.speak(
+            400,
+            20_000,
+            |n| if n < 8 { 160 - 20 * n as u64 } else { 0 },
+            |n| n > 25 && n % 5 == 0,
+        );
+        let counts = rig.pacer.counts();
+        assert_eq!(counts.late, 0, "nothing was too old");
+        assert!(counts.ahead > 0, "the delay was taken out");
+        assert_eq!(counts.sent + counts.ahead, u64::from(rig.spoken));
+        assert!(rig.spoken > spoken);
+        let end = rig.ms();
+        assert!(*rig.delays_ms(end - 2_000, end).iter().max().unwrap() <= 45);
+    }
+
+    #[test]
+    fn jitter_of_30_ms_costs_next_to_nothing() {
+        let mut rig = Rig::new();
+        let mut random = 12345u32;
+        let delays: Vec<u64> = (0..3_000)
+            .map(|_| {
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                u64::from(random >> 16) % 60
+            })
+            .collect();
+        rig.speak(3_000, 20_000, |n| delays[n], |_| false);
+        let counts = rig.pacer.counts();
+        assert_eq!(counts.late, 0);
+        assert!(counts.ahead <= 3, "{counts:?}");
+        assert!(rig.delays_ms(5_000, 60_000).into_iter().max().unwrap() <= 140);
+        assert!(rig.longest_queue < 5);
+    }
+
+    #[test]
+    fn a_phone_at_50_5_frames_a_second_ends_with_the_delay_it_began_with() {
+        let mut rig = Rig::new();
+        rig.speak(30_000, 19_802, |_| 0, |n| n % 7 == 0);
+        let first = rig.delays_ms(1_000, 3_000).into_iter().max().unwrap();
+        let end = rig.ms();
+        let last = rig.delays_ms(end - 3_000, end).into_iter().max().unwrap();
+        assert!(last <= first + 25, "{first} ms, then {last} ms");
+        let counts = rig.pacer.counts();
+        // 1 % too much for ten minutes.
+        assert!((250..=350).contains(&counts.ahead), "{counts:?}");
+        assert_eq!(counts.late, 0);
+    }
+
+    #[test]
+    fn a_phone_at_49_5_frames_a_second_ends_with_the_delay_it_began_with() {
+        let mut rig = Rig::new();
+        rig.speak(29_700, 20_202, |_| 0, |_| false);
+        let end = rig.ms();
+        assert!(rig.delays_ms(end - 3_000, end).into_iter().max().unwrap() <= 45);
+        let counts = rig.pacer.counts();
+        assert_eq!((counts.late, counts.ahead), (0, 0), "{counts:?}");
+    }
+
+    #[test]
+    fn asterisk_gets_silence_at_50_frames_a_second_where_the_phone_sends_nothing() {
+        let mut rig = Rig::new();
+        for _ in 0..10_000 {
+            rig.step();
+        }
+        let filled = rig.pacer.counts().filled;
+        assert!((499..=502).contains(&filled), "{filled}");
+        assert!(rig.longest_queue <= 2);
+        // And it stops at once when the phone speaks.
+        rig.speak(100, 20_000, |_| 0, |_| false);
+        assert_eq!(rig.pacer.counts().filled, filled);
+        assert!(*rig.delays_ms(0, u128::MAX).last().unwrap() <= 45);
+    }
+
+    #[test]
+    fn a_queue_that_asterisk_reports_longer_than_believed_is_worked_off() {
+        let mut rig = Rig::new();
+        rig.speak(50, 20_000, |_| 0, |_| false);
+        for _ in 0..6 {
+            rig.queue.push_front(Some(rig.now)); // late ticks: Asterisk is behind by 120 ms
+        }
+        rig.speak(500, 20_000, |_| 0, |n| n % 10 == 0);
+        let end = rig.ms();
+        assert!(*rig.delays_ms(end - 2_000, end).iter().max().unwrap() <= 45);
+        assert_eq!(rig.flushed, 0);
+    }
+
+    #[test]
+    fn a_queue_of_half_a_second_is_flushed() {
+        let mut rig = Rig::new();
+        for _ in 0..40 {
+            rig.queue.push_front(Some(rig.now));
+        }
+        rig.speak(300, 20_000, |_| 0, |_| false);
+        assert_eq!(rig.flushed, 1);
+        let end = rig.ms();
+        assert!(*rig.delays_ms(end - 2_000, end).iter().max().unwrap() <= 45);
+    }
+
+    #[test]
+    fn xoff_is_obeyed() {
+        let now = Instant::now();
+        let mut pacer = Pacer::new(FRAME_BYTES, now);
+        pacer.flow(true, now);
+        let mut out = Vec::new();
+        pacer.push(Bytes::from(vec![9; FRAME_BYTES]), now + FRAME_TIME, &mut out);
+        pacer.tick(now + 100 * MS, &mut out);
+        assert_eq!(out, [Action::AskStatus], "no audio while Asterisk has no room");
+        assert_eq!(pacer.counts().full, 1);
+        pacer.flow(false, now + 200 * MS);
+        out.clear();
+        let frame = Bytes::from(vec![9; FRAME_BYTES]);
+        pacer.push(frame.clone(), now + 200 * MS, &mut out);
+        assert_eq!(out, [Action::Send(frame)]);
+    }
+}
