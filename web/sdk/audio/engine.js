@@ -195,18 +195,16 @@ export class AudioEngine extends Emitter {
   }
 
   /**
-   * Asks for the microphone. Without `keep` only the permission is asked for.
-   * @param {{keep?: boolean}} [how]
+   * Asks for the microphone. It stays open only while a call is up: at any other time this asks
+   * for the permission, so that the first answer need not.
    * @returns {Promise<boolean>}
    */
-  openMic({ keep = true } = {}) {
+  openMic() {
     if (this.#stream) return Promise.resolve(true);
     this.#opening ??= this.#openMic().finally(() => (this.#opening = null));
     return this.#opening.then((open) => {
-      if (open && (!keep || !this.#active)) {
-        // Only a permission was wanted, or the call ended while the browser asked.
-        if (!this.#active) this.closeMic();
-      }
+      // Only a permission was wanted, or the call ended while the browser asked.
+      if (open && !this.#active) this.closeMic();
       return open;
     });
   }
