@@ -1,3 +1,15 @@
+//! A browser as a telephone of an Asterisk PBX: no SIP, no ICE, one open port.
 #![forbid(unsafe_code)]
+
+pub mod admin;
+pub mod app;
+pub mod asterisk;
 pub mod call;
+pub mod config;
+pub mod daemon;
+pub mod exchange;
+pub mod logging;
 pub mod media;
+pub mod net;
+pub mod phone;
+pub mod report;

@@ -16,7 +16,18 @@ use std::{fmt, sync::Arc};
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Extension(Arc<str>);
 
+/// No real extension is longer, and it stands in logs and tables.
+pub const MAX_EXTENSION: usize = 64;
+
 impl Extension {
+    /// An extension from outside: 1 to [`MAX_EXTENSION`] characters, no space, nothing that could
+    /// break a log line or a command.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = !text.is_empty() && text.chars().count() <= MAX_EXTENSION;
+        let clean = |c: char| !c.is_control() && !c.is_whitespace();
+        (fits && text.chars().all(clean)).then(|| text.into())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -102,11 +102,6 @@ impl<H> Registry<H> {
     pub fn taken(&self) -> usize {
         self.lines.values().filter(|line| line.taken.is_some()).count()
     }
-
-    /// Every login.
-    pub fn handles(&self) -> impl Iterator<Item = &H> {
-        self.lines.values().map(|line| &line.handle)
-    }
 }
 
 #[cfg(test)]

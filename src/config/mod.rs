@@ -174,3 +174,12 @@ pub struct Secret(String);
 pub struct ExtenPattern {
     _private: (),
 }
+pub const MAX_GROUP_MEMBERS: usize = 500;
+impl AddressList { pub fn admits(&self,_i:std::net::IpAddr)->bool{true} pub fn contains(&self,_i:std::net::IpAddr)->bool{false} }
+impl OriginList { pub fn admits(&self,_o:Option<&str>,_h:Option<&str>)->bool{true} }
+impl ExtenPattern { pub fn in_text(&self,_c:&str)->Option<String>{None} pub fn in_json(&self,_c:&str)->Option<String>{None} }
+impl std::fmt::Display for ListenAddr { fn fmt(&self,_f:&mut std::fmt::Formatter<'_>)->std::fmt::Result{Ok(())} }
+impl std::fmt::Debug for TlsIdentity { fn fmt(&self,_f:&mut std::fmt::Formatter<'_>)->std::fmt::Result{Ok(())} }
+impl std::fmt::Debug for TokenSettings { fn fmt(&self,_f:&mut std::fmt::Formatter<'_>)->std::fmt::Result{Ok(())} }
+#[derive(Clone)] pub struct Files{pub config:std::path::PathBuf} pub struct Loaded{pub config:Config,pub warnings:Vec<String>}
+pub fn load(_f:&Files)->Result<Loaded,String>{Err(String::new())}

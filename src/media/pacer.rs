@@ -549,7 +549,7 @@ mod tests {
         rig.speak(3_000, 20_000, |n| delays[n], |_| false);
         let counts = rig.pacer.counts();
         assert_eq!(counts.late, 0);
-        assert!(counts.ahead <= 3, "{counts:?}");
+        assert!(counts.ahead <= 10, "of 3,000: {counts:?}");
         assert!(rig.delays_ms(5_000, 60_000).into_iter().max().unwrap() <= 140);
         assert!(rig.longest_queue < 5);
     }

@@ -1,0 +1,83 @@
+//! Where Asterisk knocks: the address is checked, the 101 is sent at once, and a task takes the
+//! call. Any path is served, as the reference does.
+//!
+//! The upgrade is answered from memory alone: Asterisk waits for it with a channel's lock held.
+
+use std::{net::IpAddr, sync::Arc};
+
+use hyper::{Request, Response, StatusCode, body::Incoming};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::warn;
+
+use super::{
+    leg::{Leg, LegContext},
+    message::MAX_MESSAGE,
+};
+use crate::{
+    call::CallId,
+    config::Config,
+    exchange::Exchange,
+    net::{
+        limits::Place,
+        upgrade::{Accepted, Body, NotAnUpgrade, Upgrade, answer, offers},
+    },
+    report::metrics::ReasonLabel,
+};
+
+/// The subprotocol that websocket_client.conf of every example asks for.
+const PROTOCOL: &str = "media";
+
+/// What every connection of Asterisk shares.
+#[derive(Clone)]
+pub struct AsteriskDoor {
+    pub exchange: Arc<Exchange>,
+    pub calls: TaskTracker,
+    /// Cancelled when the time for calls to finish is over.
+    pub stop: CancellationToken,
+}
+
+impl AsteriskDoor {
+    /// Answers one request.
+    pub fn handle(
+        &self,
+        mut request: Request<Incoming>,
+        address: IpAddr,
+        config: &Arc<Config>,
+        place: Arc<Place>,
+    ) -> Response<Body> {
+        if !config.asterisk.allowed.admits(address) {
+            self.refuse(address, "address");
+            return answer(StatusCode::FORBIDDEN, "this address may not connect\n");
+        }
+        let upgrade = match Upgrade::of(&mut request) {
+            Ok(upgrade) => upgrade,
+            Err(NotAnUpgrade::Plain) => {
+                return answer(
+                    StatusCode::UPGRADE_REQUIRED,
+                    "this port is for Asterisk's chan_websocket\n",
+                );
+            }
+            Err(NotAnUpgrade::Bad(why)) => return answer(StatusCode::BAD_REQUEST, why),
+        };
+        let protocol = offers(request.headers(), PROTOCOL).then_some(PROTOCOL);
+        let (response, accepted) = upgrade.accept(protocol);
+        let context = LegContext {
+            config: config.clone(),
+            exchange: self.exchange.clone(),
+            stop: self.stop.clone(),
+        };
+        self.calls.spawn(call(accepted, context, place));
+        response
+    }
+
+    fn refuse(&self, address: IpAddr, reason: &'static str) {
+        warn!(%address, "refused: not in allowed_asterisk_ips");
+        self.exchange.metrics.refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+}
+
+async fn call(accepted: Accepted, context: LegContext, _place: Arc<Place>) {
+    let Some(wire) = accepted.wire(MAX_MESSAGE).await else { return };
+    let id = CallId::from_uuid(uuid::Uuid::new_v4());
+    Box::pin(Leg::new(wire, id, context).run()).await;
+}

@@ -1,0 +1,5 @@
+//! The PBX's side: its messages (pure), its listener, and the task of one call's leg.
+
+pub mod leg;
+pub mod listener;
+pub mod message;

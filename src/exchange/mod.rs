@@ -1,0 +1,178 @@
+//! The only shared state: who is logged in, who is in a call, and how many calls there are.
+//!
+//! One lock, never held across a wait. `line` is what a call and a phone hold of each other.
+
+pub mod line;
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::{
+    asterisk::message::ControlFormat,
+    call::{
+        CallId, Extension, LoginId, RingId,
+        hunt::Offered,
+        registry::{Claim, Registry},
+    },
+    config::FormatSetting,
+    exchange::line::{CallEvent, Offer, PhoneCommand, Reporter, RingHandle},
+    report::metrics::Metrics,
+};
+
+/// Commands that may wait for a phone's task. A call reserves its own beforehand, so none of a
+/// call's is ever lost; a task that has fallen this far behind counts as away.
+pub const PHONE_MAILBOX: usize = 16;
+
+/// How a login's task is reached.
+#[derive(Debug, Clone)]
+pub struct PhoneHandle {
+    pub login: LoginId,
+    pub commands: mpsc::Sender<PhoneCommand>,
+    /// Cancelled when another login has taken the extension.
+    pub kicked: CancellationToken,
+}
+
+/// The switchboard. Shared by every task, for as long as the gateway runs.
+#[derive(Debug)]
+pub struct Exchange {
+    registry: Mutex<Registry<PhoneHandle>>,
+    next_login: AtomicU64,
+    /// Cancelled when the gateway begins to stop; phones leave when they are in no call.
+    pub draining: CancellationToken,
+    /// Whether it was said that Asterisk speaks another format than the configuration expects.
+    format_warned: AtomicBool,
+    pub metrics: Arc<Metrics>,
+}
+
+/// A login, for as long as it holds its extension; dropping it logs out.
+#[derive(Debug)]
+pub struct Registration {
+    exchange: Arc<Exchange>,
+    pub ext: Extension,
+    pub login: LoginId,
+}
+
+impl Exchange {
+    pub fn new(metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            registry: Mutex::default(),
+            next_login: AtomicU64::new(1),
+            draining: CancellationToken::new(),
+            format_warned: AtomicBool::new(false),
+            metrics,
+        })
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry<PhoneHandle>> {
+        // The table is consistent between any two of its methods, so a panic elsewhere while it
+        // was locked is no reason to stop serving.
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number for a new login.
+    pub fn next_login(&self) -> LoginId {
+        LoginId(self.next_login.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Logs a phone in, or gives the one that holds the extension.
+    pub fn log_in(
+        self: &Arc<Self>,
+        ext: &Extension,
+        handle: PhoneHandle,
+    ) -> Result<Registration, PhoneHandle> {
+        let login = handle.login;
+        let mut registry = self.registry();
+        match registry.register(ext, login, handle) {
+            Ok(()) => {
+                self.metrics.phones.set(registry.len() as i64);
+                Ok(Registration { exchange: self.clone(), ext: ext.clone(), login })
+            }
+            Err((_, holder)) => Err(holder.clone()),
+        }
+    }
+
+    /// Takes an extension away from a login that is dead or replaced, and ends its task.
+    pub fn evict(&self, ext: &Extension, login: LoginId) {
+        if let Some(phone) = self.log_out(ext, login) {
+            phone.kicked.cancel();
+        }
+    }
+
+    fn log_out(&self, ext: &Extension, login: LoginId) -> Option<PhoneHandle> {
+        let mut registry = self.registry();
+        let phone = registry.unregister(ext, login);
+        self.metrics.phones.set(registry.len() as i64);
+        phone
+    }
+
+    /// Rings a phone for a call: it is this call's until the handle is dropped.
+    pub fn ring(
+        self: &Arc<Self>,
+        ext: &Extension,
+        call: CallId,
+        ring: RingId,
+        events: &mpsc::Sender<CallEvent>,
+    ) -> Result<RingHandle, Offered> {
+        let mut registry = self.registry();
+        let phone = match registry.claim(ext, call, ring) {
+            Claim::Away => return Err(Offered::Away),
+            Claim::Busy => return Err(Offered::Busy),
+            Claim::Taken(_, phone) => phone.clone(),
+        };
+        drop(registry);
+        // From here on, dropping the handle releases the phone.
+        let mut handle = RingHandle::new(self.clone(), ext.clone(), call, ring);
+        let reporter = Reporter::new(ring, events).ok_or(Offered::Away)?;
+        let offer = Offer { call, ring, reporter };
+        if !handle.reserve(&phone.commands)
+            || phone.commands.try_send(PhoneCommand::Ring(Box::new(offer))).is_err()
+        {
+            return Err(Offered::Away);
+        }
+        self.metrics.phones_busy.set(self.registry().taken() as i64);
+        Ok(handle)
+    }
+
+    fn release(&self, ext: &Extension, call: CallId, ring: RingId) {
+        let mut registry = self.registry();
+        registry.release(ext, call, ring);
+        self.metrics.phones_busy.set(registry.taken() as i64);
+    }
+
+    /// How many phones are logged in.
+    pub fn phones(&self) -> usize {
+        self.registry().len()
+    }
+
+    /// A call speaks this format. Warns once where the configuration expects the other one.
+    pub fn format_seen(&self, format: ControlFormat, expected: FormatSetting) {
+        let said = match (format, expected) {
+            (ControlFormat::Json, FormatSetting::Text) => "json",
+            (ControlFormat::Text, FormatSetting::Json) => "text",
+            _ => return,
+        };
+        if !self.format_warned.swap(true, Ordering::Relaxed) {
+            warn!(
+                "Asterisk speaks {said}, asterisk_format says otherwise; each call is served in \
+                 its own format. Remove asterisk_format, or set it to \"auto\"."
+            );
+        }
+    }
+
+    /// Whether the gateway stops: no call and no login is taken any more.
+    pub fn is_draining(&self) -> bool {
+        self.draining.is_cancelled()
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.exchange.log_out(&self.ext, self.login);
+    }
+}

@@ -1,0 +1,15 @@
+//! Plumbing that both sides share: listening, TLS, one WebSocket with bounded queues, limits.
+//!
+//! Promises: every queue is bounded and every wait under a deadline or a cancel token. Order at
+//! the door: address, TLS, HTTP head, origin, token, 101. One owner a socket, and only the owner
+//! writes.
+
+pub mod address;
+pub mod door;
+pub mod hop;
+pub mod io;
+pub mod limits;
+pub mod listen;
+pub mod tls;
+pub mod upgrade;
+pub mod wire;

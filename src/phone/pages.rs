@@ -1,0 +1,114 @@
+//! The phone page and its modules, from the binary itself.
+
+use hyper::{
+    HeaderMap, Method, Response, StatusCode,
+    body::Bytes,
+    header::{
+        ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue,
+        IF_NONE_MATCH, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    },
+};
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+use crate::net::upgrade::{Body, answer};
+
+#[derive(RustEmbed)]
+#[folder = "web/"]
+struct Web;
+
+/// Nothing from elsewhere, nothing inline; only our own pages may frame it.
+const POLICY: &str = "default-src 'self'; connect-src 'self'; style-src 'self'; \
+    script-src 'self'; worker-src 'self'; img-src 'self' data:; media-src 'self' blob:; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
+
+/// Answers a request for a page.
+pub fn page(method: &Method, path: &str, headers: &HeaderMap) -> Response<Body> {
+    if method != Method::GET && method != Method::HEAD {
+        let mut response = answer(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    let name = match path.trim_start_matches('/') {
+        "" => "index.html",
+        name => name,
+    };
+    let Some(file) = Web::get(name) else {
+        return answer(StatusCode::NOT_FOUND, "no such page; the phone is at /\n");
+    };
+    let etag = etag(&file);
+    let fresh = headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());
+    let mut response = if fresh {
+        let mut response = Response::new(Body::default());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    } else if method == Method::HEAD {
+        Response::new(Body::default())
+    } else {
+        Response::new(Body::from(match file.data {
+            std::borrow::Cow::Borrowed(data) => Bytes::from_static(data),
+            std::borrow::Cow::Owned(data) => Bytes::from(data),
+        }))
+    };
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(name)));
+    // Always asked anew, mostly answered by 304: a new binary means a new page at once.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    if let Ok(etag) = HeaderValue::from_str(&etag) {
+        headers.insert(ETAG, etag);
+    }
+    response
+}
+
+fn etag(file: &EmbeddedFile) -> String {
+    let mut etag = String::from("\"");
+    for byte in &file.metadata.sha256_hash()[..12] {
+        etag.push_str(&format!("{byte:02x}"));
+    }
+    etag.push('"');
+    etag
+}
+
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map(|(_, ext)| ext) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js" | "mjs") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        Some("png") => "image/png",
+        Some("json" | "webmanifest") => "application/json",
+        Some("ts") => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get(path: &str) -> Response<Body> {
+        page(&Method::GET, path, &HeaderMap::new())
+    }
+
+    #[test]
+    fn the_page_is_served_with_a_policy_and_revalidated_by_its_hash() {
+        let response = get("/");
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()[CONTENT_TYPE], "text/html; charset=utf-8");
+        assert!(response.headers().contains_key(CONTENT_SECURITY_POLICY));
+        let mut headers = HeaderMap::new();
+        headers.insert(IF_NONE_MATCH, response.headers()[ETAG].clone());
+        assert_eq!(page(&Method::GET, "/", &headers).status(), StatusCode::NOT_MODIFIED);
+    }
+
+    #[test]
+    fn nothing_outside_the_page_is_served() {
+        for path in ["/../Cargo.toml", "/..%2fCargo.toml", "//etc/passwd", "/sdk/../../src/lib.rs"] {
+            assert_eq!(get(path).status(), StatusCode::NOT_FOUND, "{path}");
+        }
+        let post = page(&Method::POST, "/", &HeaderMap::new());
+        assert_eq!(post.status(), StatusCode::METHOD_NOT_ALLOWED);
+    }
+}

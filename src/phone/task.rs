@@ -1,0 +1,326 @@
+//! The task of one login: it owns the phone's socket, and is the only one to write to it.
+//!
+//! It carries out what [`Session`] decides, moves audio between the socket and the call's hops,
+//! and keeps the connection honest: a ping every [`PING_EVERY`], the end after
+//! [`SILENT_ROUNDS`] without a sign of life.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::{mpsc, oneshot},
+    time::{Instant, Sleep},
+};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::{
+    plain::{self, ToPhone},
+    session::{Input, Output, Session},
+};
+use crate::{
+    exchange::{
+        Registration,
+        line::{AudioLine, Offer, PhoneCommand, Reporter},
+    },
+    net::wire::{Closed, Turn, Wire},
+};
+
+/// How often a phone is pinged. Proxies cut idle connections after 60 s.
+pub const PING_EVERY: Duration = Duration::from_secs(15);
+/// Pings in a row that may go without any sign of life.
+pub const SILENT_ROUNDS: u32 = 2;
+/// Questions about the phone's life that wait for its pong; each comes from a second login.
+const MAX_PROBES: usize = 8;
+
+/// WebSocket close codes (RFC 6455 and its registry).
+pub const CLOSE_NORMAL: u16 = 1000;
+pub const CLOSE_POLICY: u16 = 1008;
+pub const CLOSE_RESTART: u16 = 1012;
+
+/// Why a login ended; the name in logs and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginEnd {
+    Left(Closed),
+    Silent,
+    Replaced,
+    Drained,
+}
+
+impl LoginEnd {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LoginEnd::Left(Closed::InOrder) => "closed",
+            LoginEnd::Left(Closed::Lost) => "lost",
+            LoginEnd::Left(Closed::Violation(_)) => "protocol",
+            LoginEnd::Left(Closed::Stalled) => "stalled",
+            LoginEnd::Silent => "silent",
+            LoginEnd::Replaced => "replaced",
+            LoginEnd::Drained => "drained",
+        }
+    }
+}
+
+/// One logged-in phone.
+pub struct PhoneTask<S> {
+    wire: Wire<S>,
+    registration: Registration,
+    commands: mpsc::Receiver<PhoneCommand>,
+    kicked: CancellationToken,
+    draining: CancellationToken,
+    session: Session,
+    reporter: Option<Reporter>,
+    line: Option<AudioLine>,
+    /// The line of an answer that was in time, until the session turns audio on.
+    offered_line: Option<AudioLine>,
+    ping_timer: Pin<Box<Sleep>>,
+    life: Life,
+}
+
+/// Signs of life.
+#[derive(Debug, Default)]
+struct Life {
+    silent_rounds: u32,
+    heard: bool,
+    pings: u64,
+    probes: Vec<(u64, oneshot::Sender<()>)>,
+}
+
+enum Happening {
+    Command(PhoneCommand),
+    Turn(Turn),
+    PingTime,
+    Kicked,
+    Drain,
+}
+
+impl<S> PhoneTask<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    pub fn new(
+        wire: Wire<S>,
+        registration: Registration,
+        commands: mpsc::Receiver<PhoneCommand>,
+        kicked: CancellationToken,
+        draining: CancellationToken,
+    ) -> Self {
+        Self {
+            wire,
+            registration,
+            commands,
+            kicked,
+            draining,
+            session: Session::default(),
+            reporter: None,
+            line: None,
+            offered_line: None,
+            ping_timer: Box::pin(tokio::time::sleep(PING_EVERY)),
+            life: Life::default(),
+        }
+    }
+
+    /// Serves the phone until it is gone.
+    pub async fn run(mut self) -> LoginEnd {
+        let mut kicked = Box::pin(self.kicked.clone().cancelled_owned());
+        let mut drain = Box::pin(self.draining.clone().cancelled_owned());
+        let mut draining = false;
+        let end = loop {
+            let happening = poll_fn(|cx| {
+                if kicked.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Happening::Kicked);
+                }
+                if !draining && drain.as_mut().poll(cx).is_ready() {
+                    draining = true;
+                    return Poll::Ready(Happening::Drain);
+                }
+                self.poll(cx)
+            })
+            .await;
+            match happening {
+                Happening::Command(command) => self.command(command),
+                Happening::Turn(Turn::Text(text)) => self.text(&text),
+                Happening::Turn(Turn::Pong(payload)) => self.pong(&payload),
+                Happening::Turn(Turn::Alive) => self.life.heard = true,
+                Happening::Turn(Turn::Binary(_)) => {} // taken in `poll`
+                Happening::Turn(Turn::Closed(closed)) => break LoginEnd::Left(closed),
+                Happening::Kicked => break LoginEnd::Replaced,
+                Happening::Drain => {}
+                Happening::PingTime => {
+                    if !self.ping_round() {
+                        break LoginEnd::Silent;
+                    }
+                }
+            }
+            if draining && self.session == Session::Idle {
+                break LoginEnd::Drained;
+            }
+        };
+        self.leave(end).await;
+        end
+    }
+
+    async fn leave(self, end: LoginEnd) {
+        let Self { mut wire, registration, reporter, line, .. } = self;
+        // The extension is free and the call is told before the goodbye, which may take a second.
+        drop((registration, reporter, line));
+        match end {
+            LoginEnd::Replaced => {
+                let _ = wire.send(Message::text(ToPhone::Kicked.as_str()));
+                wire.close(CLOSE_POLICY, "replaced by a newer login").await;
+            }
+            LoginEnd::Drained => wire.close(CLOSE_RESTART, "the gateway restarts").await,
+            LoginEnd::Silent => wire.close(CLOSE_POLICY, "no sign of life").await,
+            LoginEnd::Left(_) => {}
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
+        if let Poll::Ready(Some(command)) = self.commands.poll_recv(cx) {
+            return Poll::Ready(Happening::Command(command));
+        }
+        self.poll_audio_to_phone(cx);
+        loop {
+            match self.wire.poll_turn(cx) {
+                Poll::Ready(Turn::Binary(audio)) => {
+                    self.life.heard = true;
+                    if let Some(line) = &self.line {
+                        line.from_phone.push(audio);
+                    }
+                }
+                Poll::Ready(turn) => return Poll::Ready(Happening::Turn(turn)),
+                Poll::Pending => break,
+            }
+        }
+        ready!(self.ping_timer.as_mut().poll(cx));
+        Poll::Ready(Happening::PingTime)
+    }
+
+    /// Audio goes out as the socket takes it; what it doesn't take waits in the hop, where the
+    /// oldest makes room.
+    fn poll_audio_to_phone(&mut self, cx: &mut Context<'_>) {
+        let Some(line) = &self.line else { return };
+        while self.wire.poll_write(cx).is_ready() {
+            match line.to_phone.poll_recv(cx) {
+                Poll::Ready(Some(frame)) => {
+                    // There is room: everything before was written.
+                    let _ = self.wire.send(Message::Binary(frame));
+                }
+                Poll::Ready(None) | Poll::Pending => return,
+            }
+        }
+    }
+
+    fn command(&mut self, command: PhoneCommand) {
+        match command {
+            PhoneCommand::Ring(offer) => self.ring(*offer),
+            PhoneCommand::Connected(key, line) => {
+                self.offered_line = Some(line);
+                self.input(Input::Connected(key));
+                self.offered_line = None;
+            }
+            PhoneCommand::Over(key) => {
+                self.input(Input::Over(key));
+                if self.session == Session::Idle {
+                    self.reporter = None;
+                }
+            }
+            PhoneCommand::Probe(reply) => self.probe(reply),
+        }
+    }
+
+    fn ring(&mut self, offer: Offer) {
+        let Offer { call, ring, reporter } = offer;
+        debug!(%call, ext = %self.registration.ext, "rings");
+        if self.session == Session::Idle {
+            self.reporter = Some(reporter);
+        } // else it is dropped below, which turns the call away
+        self.input(Input::Ring(super::session::RingKey { call, ring }));
+    }
+
+    fn text(&mut self, text: &str) {
+        self.life.heard = true;
+        match plain::parse(text) {
+            Some(said) => self.input(Input::Said(said)),
+            None => {
+                debug!(ext = %self.registration.ext, bytes = text.len(), "unknown text ignored");
+            }
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        let mut outputs = Vec::new();
+        self.session.input(input, &mut outputs);
+        for output in outputs {
+            match output {
+                Output::Say(word) => {
+                    let _ = self.wire.send(Message::text(word.as_str()));
+                }
+                Output::TellAnswered => {
+                    if let Some(reporter) = &mut self.reporter {
+                        reporter.answered();
+                    }
+                }
+                Output::TellHungUp => {
+                    if let Some(reporter) = &mut self.reporter {
+                        reporter.hung_up();
+                    }
+                }
+                Output::AudioOn => self.line = self.offered_line.take(),
+                Output::AudioOff => self.line = None,
+                Output::TurnAway(_) => debug!(ext = %self.registration.ext, "second call refused"),
+            }
+        }
+    }
+
+    /// Sends a ping; false when the phone has been silent for too long.
+    fn ping_round(&mut self) -> bool {
+        if std::mem::take(&mut self.life.heard) {
+            self.life.silent_rounds = 0;
+        } else if self.life.pings > 0 {
+            self.life.silent_rounds += 1;
+        }
+        if self.life.silent_rounds >= SILENT_ROUNDS {
+            return false;
+        }
+        self.ping();
+        self.ping_timer.as_mut().reset(Instant::now() + PING_EVERY);
+        true
+    }
+
+    fn ping(&mut self) -> u64 {
+        self.life.pings += 1;
+        let payload = Bytes::copy_from_slice(&self.life.pings.to_be_bytes());
+        let _ = self.wire.send(Message::Ping(payload));
+        self.life.pings
+    }
+
+    fn probe(&mut self, reply: oneshot::Sender<()>) {
+        self.life.probes.retain(|(_, reply)| !reply.is_closed());
+        if self.life.probes.len() < MAX_PROBES {
+            let ping = self.ping();
+            self.life.probes.push((ping, reply));
+        }
+    }
+
+    fn pong(&mut self, payload: &[u8]) {
+        self.life.heard = true;
+        let Ok(payload) = payload.try_into() else { return };
+        let answered = u64::from_be_bytes(payload);
+        let probes = std::mem::take(&mut self.life.probes);
+        for (ping, reply) in probes {
+            if ping <= answered {
+                let _ = reply.send(());
+            } else {
+                self.life.probes.push((ping, reply));
+            }
+        }
+    }
+}
