@@ -1,0 +1,3 @@
+//! Plumbing that both sides share.
+
+pub mod tls;

@@ -1,0 +1,3 @@
+//! The browser's side.
+
+pub mod token;
