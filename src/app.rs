@@ -104,11 +104,8 @@ pub async fn run_with(
     let phones = TaskTracker::new();
     let end_calls = CancellationToken::new();
 
-    let asterisk = AsteriskDoor {
-        exchange: exchange.clone(),
-        calls: calls.clone(),
-        stop: end_calls.clone(),
-    };
+    let asterisk =
+        AsteriskDoor { exchange: exchange.clone(), calls: calls.clone(), stop: end_calls.clone() };
     let phone = PhoneDoor {
         exchange: exchange.clone(),
         phones: phones.clone(),
@@ -208,7 +205,8 @@ impl House {
         address_limit: usize,
         config: &Config,
     ) -> Option<Arc<Place>> {
-        let gauge = self.exchange.metrics.connections.get_or_create_owned(&ListenerLabel { listener });
+        let gauge =
+            self.exchange.metrics.connections.get_or_create_owned(&ListenerLabel { listener });
         match self.connections.enter(peer.ip(), config.limits.connections, address_limit, gauge) {
             Ok(place) => Some(Arc::new(place)),
             Err(full) => {

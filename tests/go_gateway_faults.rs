@@ -132,7 +132,7 @@ async fn sequential_with_nobody_to_ring_ends_at_once() {
 
 #[tokio::test]
 async fn sequential_rings_one_after_the_other_and_goes_round() {
-    let gateway = Gateway::with_groups(groups("sequential", 0.2)).await;
+    let gateway = Gateway::with_groups(groups("sequential", 0.5)).await;
     let mut one = Phone::ready(&gateway, "201").await;
     let mut two = Phone::ready(&gateway, "203").await;
     let mut pbx = Pbx::dial(&gateway, "G01").await;
@@ -151,7 +151,7 @@ async fn sequential_rings_one_after_the_other_and_goes_round() {
 
 #[tokio::test]
 async fn sequential_treats_a_member_as_what_he_is_on_the_next_round() {
-    let gateway = Gateway::with_groups(groups("sequential", 0.3)).await;
+    let gateway = Gateway::with_groups(groups("sequential", 0.5)).await;
     let mut two = Phone::ready(&gateway, "202").await;
     let mut pbx = Pbx::dial(&gateway, "G01").await;
     two.expect("RINGING").await;
@@ -166,7 +166,7 @@ async fn sequential_treats_a_member_as_what_he_is_on_the_next_round() {
 
 #[tokio::test]
 async fn sequential_ends_after_its_rounds() {
-    let mut groups = groups("sequential", 0.1);
+    let mut groups = groups("sequential", 0.5);
     groups["G01"]["rounds"] = json!(2);
     let gateway = Gateway::with_groups(groups).await;
     let mut one = Phone::ready(&gateway, "201").await;
@@ -546,7 +546,11 @@ async fn a_phone_that_stops_reading_does_not_hold_asterisk_back() {
     assert!(got.len() < 2_000, "{} frames were kept for a phone that did not read", got.len());
     pbx.hang_up().await;
     phone.expect("HANGUP").await;
-    assert!(gateway.metric("goastgateway_frames_dropped_total{direction=\"to_phone\",reason=\"phone_slow\"}") > 1_000.0);
+    assert!(
+        gateway.metric(
+            "goastgateway_frames_dropped_total{direction=\"to_phone\",reason=\"phone_slow\"}"
+        ) > 1_000.0
+    );
 }
 
 #[tokio::test]

@@ -121,9 +121,7 @@ fn parse_plain(text: &str) -> Result<Event, NotAnEvent> {
         return Err(NotAnEvent::Empty);
     }
     let field = |key: &str| {
-        rest.split(' ')
-            .find_map(|f| f.strip_prefix(key)?.strip_prefix(':'))
-            .unwrap_or_default()
+        rest.split(' ').find_map(|f| f.strip_prefix(key)?.strip_prefix(':')).unwrap_or_default()
     };
     Ok(match name {
         "MEDIA_START" => Event::MediaStart(Box::new(MediaStart {

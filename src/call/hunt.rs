@@ -390,20 +390,16 @@ mod tests {
 
     #[test]
     fn sequential_with_nobody_to_ring_ends_at_once() {
-        let rig = in_turn(&["1", "2"], None)
-            .state("1", Offered::Away)
-            .state("2", Offered::Away)
-            .start();
+        let rig =
+            in_turn(&["1", "2"], None).state("1", Offered::Away).state("2", Offered::Away).start();
         assert_eq!(rig.over, Some(Ending::Away));
         assert!(rig.steps <= 3, "one pass over the members");
     }
 
     #[test]
     fn sequential_with_everybody_in_a_call_is_busy() {
-        let rig = in_turn(&["1", "2"], None)
-            .state("1", Offered::Away)
-            .state("2", Offered::Busy)
-            .start();
+        let rig =
+            in_turn(&["1", "2"], None).state("1", Offered::Away).state("2", Offered::Busy).start();
         assert_eq!(rig.over, Some(Ending::Busy));
     }
 
@@ -455,18 +451,15 @@ mod tests {
 
     #[test]
     fn ringall_leaves_out_who_is_busy_or_away() {
-        let rig = together(&["1", "2", "3"])
-            .state("1", Offered::Busy)
-            .state("3", Offered::Away)
-            .start();
+        let rig =
+            together(&["1", "2", "3"]).state("1", Offered::Busy).state("3", Offered::Away).start();
         assert_eq!(rig.log, ["+2"]);
         assert_eq!(rig.over, None);
     }
 
     #[test]
     fn ringall_with_all_busy_or_away_ends_at_once() {
-        let rig =
-            together(&["1", "2"]).state("1", Offered::Busy).state("2", Offered::Away).start();
+        let rig = together(&["1", "2"]).state("1", Offered::Busy).state("2", Offered::Away).start();
         assert_eq!(rig.over, Some(Ending::Busy));
     }
 

@@ -231,18 +231,11 @@ mod tests {
     #[test]
     fn an_answer_answers_asterisk_and_a_hang_up_of_the_phone_hangs_up_asterisk() {
         let mut call = ringing(&["2001"]);
-        assert_eq!(
-            feed(&mut call, Input::PhoneAnswered(RingId(0))),
-            [Output::Answer(RingId(0))]
-        );
+        assert_eq!(feed(&mut call, Input::PhoneAnswered(RingId(0))), [Output::Answer(RingId(0))]);
         assert!(call.is_talking());
         assert_eq!(
             feed(&mut call, Input::PhoneHungUp(RingId(0))),
-            [
-                Output::HangUpAsterisk,
-                Output::Stop(RingId(0)),
-                Output::Ended(Ending::PhoneHungUp)
-            ]
+            [Output::HangUpAsterisk, Output::Stop(RingId(0)), Output::Ended(Ending::PhoneHungUp)]
         );
         assert_eq!(feed(&mut call, Input::AsteriskClosed { lost: false }), []);
     }
@@ -291,11 +284,7 @@ mod tests {
         call.input(Input::Tick, at, &mut out);
         assert_eq!(
             out,
-            [
-                Output::Stop(RingId(0)),
-                Output::HangUpAsterisk,
-                Output::Ended(Ending::NoAnswer)
-            ]
+            [Output::Stop(RingId(0)), Output::HangUpAsterisk, Output::Ended(Ending::NoAnswer)]
         );
     }
 

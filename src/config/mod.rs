@@ -1,12 +1,44 @@
 //! The files that people write, read into one validated, immutable [`Config`].
 //!
-//! `json` finds keys and their lines, `file` reads `goastgateway.json`, `groups` reads
-//! `gag_groups.json`, `check` opens what the files name (certificates, keys). Everything is
-//! parsed and validated before anything is bound: a `Config` that exists can be run.
+//! `json` finds keys and their lines, `item` reads one value, `file` reads `goastgateway.json`,
+//! `groups` reads `gag_groups.json`, `check` opens what the files name (certificates, keys),
+//! `problem` says what is wrong; `address`, `origin` and `pattern` hold what the types here can
+//! do. Everything is parsed and validated before anything is bound: a `Config` that exists can be
+//! run.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+mod address;
+mod check;
+mod file;
+mod groups;
+mod item;
+mod json;
+mod origin;
+mod pattern;
+mod problem;
+mod secrets;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use ipnet::IpNet;
+
+pub use address::ListenAddrError;
+pub use pattern::PatternError;
+use problem::Findings;
+pub use problem::{Problem, Problems};
+
+/// Where the reference looks for its settings.
+pub const DEFAULT_CONFIG: &str = "/usr/local/etc/goastgateway.json";
+/// Where the reference looks for groups.
+pub const DEFAULT_GROUPS: &str = "/usr/local/etc/gag_groups.json";
+/// Members of one group. A call keeps room for what each of them may say.
+pub const MAX_GROUP_MEMBERS: usize = 500;
 
 /// All settings of one gateway. A connection keeps the snapshot that it began with.
 #[derive(Debug, Clone)]
@@ -172,14 +204,78 @@ pub struct Secret(String);
 /// Compiled `exten_search_pattern`.
 #[derive(Debug, Clone)]
 pub struct ExtenPattern {
-    _private: (),
+    regex: regex::bytes::Regex,
 }
-pub const MAX_GROUP_MEMBERS: usize = 500;
-impl AddressList { pub fn admits(&self,_i:std::net::IpAddr)->bool{true} pub fn contains(&self,_i:std::net::IpAddr)->bool{false} }
-impl OriginList { pub fn admits(&self,_o:Option<&str>,_h:Option<&str>)->bool{true} }
-impl ExtenPattern { pub fn in_text(&self,_c:&str)->Option<String>{None} pub fn in_json(&self,_c:&str)->Option<String>{None} }
-impl std::fmt::Display for ListenAddr { fn fmt(&self,_f:&mut std::fmt::Formatter<'_>)->std::fmt::Result{Ok(())} }
-impl std::fmt::Debug for TlsIdentity { fn fmt(&self,_f:&mut std::fmt::Formatter<'_>)->std::fmt::Result{Ok(())} }
-impl std::fmt::Debug for TokenSettings { fn fmt(&self,_f:&mut std::fmt::Formatter<'_>)->std::fmt::Result{Ok(())} }
-#[derive(Clone)] pub struct Files{pub config:std::path::PathBuf} pub struct Loaded{pub config:Config,pub warnings:Vec<String>}
-pub fn load(_f:&Files)->Result<Loaded,String>{Err(String::new())}
+
+/// The files of one gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    pub config: PathBuf,
+    pub groups: GroupsFile,
+}
+
+/// Where groups are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupsFile {
+    /// The usual place; a missing file means no groups.
+    IfPresent(PathBuf),
+    /// Named by the operator (`-g`), so it must exist.
+    Required(PathBuf),
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        Self {
+            config: PathBuf::from(DEFAULT_CONFIG),
+            groups: GroupsFile::IfPresent(PathBuf::from(DEFAULT_GROUPS)),
+        }
+    }
+}
+
+impl GroupsFile {
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::IfPresent(path) | Self::Required(path) => path,
+        }
+    }
+}
+
+/// What [`load`] gives.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    pub config: Config,
+    /// What works but may not be meant, one line each; to be logged at `warn`.
+    pub warnings: Vec<String>,
+}
+
+/// Reads and validates everything that the files say and name. Opens no socket; the only thing
+/// that it asks of the world besides files is the address of a host name.
+pub fn load(files: &Files) -> Result<Loaded, Problems> {
+    let findings = Findings::default();
+    let config = file::read(&files.config, &findings);
+    let groups = groups::read(&files.groups, &findings);
+    let failed = findings.any_problem();
+    let (problems, warnings) = findings.into_parts();
+    match config {
+        Some(mut config) if !failed => {
+            config.groups = groups;
+            Ok(Loaded { config, warnings })
+        }
+        _ => Err(problems),
+    }
+}
+
+impl fmt::Debug for TlsIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cert_file, key_file, server: _ } = self;
+        f.debug_struct("TlsIdentity").field("cert", cert_file).field("key", key_file).finish()
+    }
+}
+
+impl fmt::Debug for TokenSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { verifier, signing_secret } = self;
+        let mut shown = f.debug_struct("TokenSettings");
+        shown.field("verifier", verifier).field("signing_secret", signing_secret).finish()
+    }
+}

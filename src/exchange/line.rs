@@ -107,12 +107,7 @@ pub struct RingHandle {
 }
 
 impl RingHandle {
-    pub(super) fn new(
-        exchange: Arc<Exchange>,
-        ext: Extension,
-        call: CallId,
-        ring: RingId,
-    ) -> Self {
+    pub(super) fn new(exchange: Arc<Exchange>, ext: Extension, call: CallId, ring: RingId) -> Self {
         Self { exchange, ext, key: RingKey { call, ring }, connected: None, over: None }
     }
 

@@ -29,9 +29,7 @@ pub fn silence(bytes: usize) -> Bytes {
 
 /// Whether no sample is louder than [`SILENCE_PEAK`].
 pub fn is_silence(frame: &[u8]) -> bool {
-    frame
-        .chunks_exact(2)
-        .all(|s| i16::from_le_bytes([s[0], s[1]]).unsigned_abs() <= SILENCE_PEAK)
+    frame.chunks_exact(2).all(|s| i16::from_le_bytes([s[0], s[1]]).unsigned_abs() <= SILENCE_PEAK)
 }
 
 #[cfg(test)]

@@ -60,7 +60,10 @@ mod tests {
     #[test]
     fn nobody_but_a_trusted_proxy_is_believed() {
         assert_eq!(client(ip("192.0.2.1"), &["203.0.113.9"], &trusted()), ip("192.0.2.1"));
-        assert_eq!(client(ip("127.0.0.1"), &["203.0.113.9"], &AddressList::default()), ip("127.0.0.1"));
+        assert_eq!(
+            client(ip("127.0.0.1"), &["203.0.113.9"], &AddressList::default()),
+            ip("127.0.0.1")
+        );
         assert_eq!(client(ip("127.0.0.1"), &["203.0.113.9"], &trusted()), ip("203.0.113.9"));
         assert_eq!(client(ip("::ffff:127.0.0.1"), &["203.0.113.9"], &trusted()), ip("203.0.113.9"));
     }

@@ -40,9 +40,8 @@ pub async fn serve<H>(
         },
     };
     // Every answer is given from memory, at once: Asterisk waits for it with a channel locked.
-    let service = service_fn(|request| {
-        std::future::ready(Ok::<_, Infallible>(handle(request, address)))
-    });
+    let service =
+        service_fn(|request| std::future::ready(Ok::<_, Infallible>(handle(request, address))));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(deadline)

@@ -174,7 +174,10 @@ mod tests {
         let connections = Arc::new(Connections::default());
         let a = connections.enter(ip("192.0.2.1"), 10, 2, Gauge::default()).unwrap();
         let _b = connections.enter(ip("192.0.2.1"), 10, 2, Gauge::default()).unwrap();
-        assert_eq!(connections.enter(ip("192.0.2.1"), 10, 2, Gauge::default()).unwrap_err(), Full::Address);
+        assert_eq!(
+            connections.enter(ip("192.0.2.1"), 10, 2, Gauge::default()).unwrap_err(),
+            Full::Address
+        );
         assert!(connections.enter(ip("192.0.2.2"), 10, 2, Gauge::default()).is_ok());
         drop(a);
         assert!(connections.enter(ip("192.0.2.1"), 10, 2, Gauge::default()).is_ok());
@@ -183,8 +186,9 @@ mod tests {
     #[test]
     fn loopback_is_limited_in_all_only() {
         let connections = Arc::new(Connections::default());
-        let places: Vec<_> =
-            (0..5).map(|_| connections.enter(ip("127.0.0.1"), 5, 1, Gauge::default()).unwrap()).collect();
+        let places: Vec<_> = (0..5)
+            .map(|_| connections.enter(ip("127.0.0.1"), 5, 1, Gauge::default()).unwrap())
+            .collect();
         assert_eq!(connections.enter(ip("::1"), 5, 1, Gauge::default()).unwrap_err(), Full::Total);
         drop(places);
         assert_eq!(connections.0.lock().unwrap().total, 0);

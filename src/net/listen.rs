@@ -26,10 +26,9 @@ const SEND_BUFFER: usize = 16 * 1024;
 pub fn bind(addr: &ListenAddr) -> io::Result<TcpListener> {
     let candidates = match addr {
         ListenAddr::Socket(addr) => vec![*addr],
-        ListenAddr::AnyPort(port) => vec![
-            SocketAddr::from(([0u16; 8], *port)),
-            SocketAddr::from(([0u8; 4], *port)),
-        ],
+        ListenAddr::AnyPort(port) => {
+            vec![SocketAddr::from(([0u16; 8], *port)), SocketAddr::from(([0u8; 4], *port))]
+        }
     };
     let mut last = io::Error::other("no address");
     for addr in candidates {

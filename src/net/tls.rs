@@ -1,1 +1,285 @@
+//! TLS: a certificate and its key, made ready to serve.
+//!
+//! TLS 1.2 and 1.3 with one provider given explicitly, so that no other crate's default can change
+//! what we speak. Tickets are sealed with keys that live as long as the process: a reload of the
+//! certificate doesn't make every phone shake hands in full.
 
+use std::{
+    fs, io,
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use rustls::{
+    InconsistentKeys, ServerConfig,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{NoServerSessionStorage, ProducesTickets},
+    sign::{CertifiedKey, SingleCertAndKey},
+};
+use x509_parser::{extensions::GeneralName, prelude::FromDer};
+
+/// Largest PEM file that is read: a chain has a few kilobytes.
+const MAX_PEM: u64 = 1024 * 1024;
+
+/// Which of the two files something is wrong with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Certificate,
+    Key,
+}
+
+/// What is wrong with a certificate or its key.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    #[error("the file doesn't exist")]
+    Missing,
+    #[error("this user may not read the file (permission denied)")]
+    Permission,
+    #[error("the file can't be read ({0})")]
+    Io(io::Error),
+    #[error("the file holds no {0} in PEM form")]
+    NotPem(&'static str),
+    #[error("the key is locked with a passphrase")]
+    Encrypted,
+    #[error("the {0} can't be used ({1})")]
+    Unusable(&'static str, String),
+    #[error("the key doesn't belong to the certificate")]
+    Mismatch,
+}
+
+/// A fault and the file that it is in.
+#[derive(Debug, thiserror::Error)]
+#[error("{fault}")]
+pub struct TlsError {
+    pub part: Part,
+    pub fault: Fault,
+}
+
+/// What a certificate says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// The names and addresses that it is for. Browsers look at nothing else.
+    pub names: Vec<String>,
+    pub not_before: SystemTime,
+    pub not_after: SystemTime,
+}
+
+/// The process's ticket keys; they rotate by themselves.
+pub fn tickets() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
+    static TICKETS: OnceLock<Arc<dyn ProducesTickets>> = OnceLock::new();
+    if let Some(tickets) = TICKETS.get() {
+        return Ok(tickets.clone());
+    }
+    let fresh = aws_lc_rs::Ticketer::new()?;
+    Ok(TICKETS.get_or_init(|| fresh).clone())
+}
+
+/// Reads certificate and key and makes them ready to serve HTTP/1.1.
+pub fn server_config(
+    cert: &Path,
+    key: &Path,
+    tickets: Arc<dyn ProducesTickets>,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let chain = read_chain(cert)?;
+    let key = read_key(key)?;
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            TlsError { part: Part::Key, fault: Fault::Mismatch }
+        }
+        rustls::Error::InvalidCertificate(error) => {
+            unusable(Part::Certificate, &format!("{error:?}"))
+        }
+        other => unusable(Part::Key, &other.to_string()),
+    })?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(|error| unusable(Part::Certificate, &error.to_string()))?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+    // HTTP/2 has no use here, and a browser that is offered it may open WebSockets through it.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // A phone keeps one connection: it uses one ticket when it comes back.
+    config.send_tls13_tickets = 1;
+    config.ticketer = tickets;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(Arc::new(config))
+}
+
+/// Whether a file holds a usable private key, whatever certificate it belongs to.
+pub fn check_key(key: &Path) -> Result<(), TlsError> {
+    let key = read_key(key)?;
+    match aws_lc_rs::default_provider().key_provider.load_private_key(key) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(unusable(Part::Key, &error.to_string())),
+    }
+}
+
+/// What the first certificate of a file says.
+pub fn certificate_facts(cert: &Path) -> Result<CertificateFacts, TlsError> {
+    let chain = read_chain(cert)?;
+    let bad = |why: &dyn std::fmt::Display| unusable(Part::Certificate, &why.to_string());
+    let first = chain.first().ok_or_else(|| bad(&"empty"))?;
+    let (_, parsed) =
+        x509_parser::certificate::X509Certificate::from_der(first).map_err(|e| bad(&e))?;
+    let mut names = Vec::new();
+    if let Ok(Some(san)) = parsed.subject_alternative_name() {
+        names.extend(san.value.general_names.iter().filter_map(name));
+    }
+    let time = |seconds: i64| UNIX_EPOCH + Duration::from_secs(seconds.max(0).unsigned_abs());
+    let validity = parsed.validity();
+    Ok(CertificateFacts {
+        names,
+        not_before: time(validity.not_before.timestamp()),
+        not_after: time(validity.not_after.timestamp()),
+    })
+}
+
+fn name(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => {
+            let v4 = <[u8; 4]>::try_from(*bytes).map(|b| std::net::IpAddr::from(b).to_string());
+            let v6 = <[u8; 16]>::try_from(*bytes).map(|b| std::net::IpAddr::from(b).to_string());
+            v4.or(v6).ok()
+        }
+        _ => None,
+    }
+}
+
+fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let pem = read(path, Part::Certificate)?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match chain {
+        Ok(chain) if !chain.is_empty() => Ok(chain),
+        _ => Err(TlsError { part: Part::Certificate, fault: Fault::NotPem("certificate") }),
+    }
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let pem = read(path, Part::Key)?;
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
+        let locked = b"ENCRYPTED";
+        let locked = pem.windows(locked.len()).any(|window| window == locked);
+        let fault = if locked { Fault::Encrypted } else { Fault::NotPem("private key") };
+        TlsError { part: Part::Key, fault }
+    })
+}
+
+fn read(path: &Path, part: Part) -> Result<Vec<u8>, TlsError> {
+    let read = || -> io::Result<Vec<u8>> {
+        let meta = fs::metadata(path)?;
+        if !meta.is_file() {
+            return Err(io::Error::other("not a file"));
+        }
+        if meta.len() > MAX_PEM {
+            return Err(io::Error::other("too large for a certificate or key"));
+        }
+        fs::read(path)
+    };
+    read().map_err(|error| {
+        let fault = match error.kind() {
+            io::ErrorKind::NotFound => Fault::Missing,
+            io::ErrorKind::PermissionDenied => Fault::Permission,
+            _ => Fault::Io(error),
+        };
+        TlsError { part, fault }
+    })
+}
+
+fn unusable(part: Part, why: &str) -> TlsError {
+    let what = match part {
+        Part::Certificate => "certificate",
+        Part::Key => "key",
+    };
+    TlsError { part, fault: Fault::Unusable(what, why.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Pair {
+        dir: tempfile::TempDir,
+        key: rcgen::KeyPair,
+    }
+
+    impl Pair {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().expect("a folder");
+            let names = vec!["gw.example".to_owned(), "192.0.2.7".to_owned()];
+            let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
+            let pair = Self { dir, key: made.signing_key };
+            pair.write("cert", &made.cert.pem());
+            pair.write("key", &pair.key.serialize_pem());
+            pair
+        }
+        fn path(&self, name: &str) -> std::path::PathBuf {
+            self.dir.path().join(name)
+        }
+        fn write(&self, name: &str, text: &str) {
+            fs::write(self.path(name), text).expect("written");
+        }
+        fn load(&self) -> Result<Arc<ServerConfig>, TlsError> {
+            server_config(&self.path("cert"), &self.path("key"), tickets().expect("tickets"))
+        }
+        fn fault(&self) -> (Part, String) {
+            let error = self.load().expect_err("a fault");
+            (error.part, error.fault.to_string())
+        }
+    }
+
+    #[test]
+    fn a_matching_pair_serves_http1_with_one_ticket() {
+        let config = Pair::new().load().expect("a configuration");
+        assert_eq!(config.alpn_protocols, [b"http/1.1"]);
+        assert_eq!(config.send_tls13_tickets, 1);
+        assert!(config.ticketer.enabled());
+    }
+
+    #[test]
+    fn the_ticket_keys_outlive_a_reload() {
+        let pair = Pair::new();
+        let (old, new) = (pair.load().expect("old"), pair.load().expect("new"));
+        let sealed = old.ticketer.encrypt(b"state").expect("sealed");
+        assert_eq!(new.ticketer.decrypt(&sealed).as_deref(), Some(&b"state"[..]));
+    }
+
+    #[test]
+    fn a_certificate_tells_its_names_and_its_end() {
+        let facts = certificate_facts(&Pair::new().path("cert")).expect("facts");
+        assert_eq!(facts.names, ["gw.example", "192.0.2.7"]);
+        assert!(facts.not_before < facts.not_after);
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused() {
+        let pair = Pair::new();
+        pair.write("key", &Pair::new().key.serialize_pem());
+        assert_eq!(pair.fault(), (Part::Key, Fault::Mismatch.to_string()));
+    }
+
+    #[test]
+    fn every_fault_of_a_file_is_told_from_the_others() {
+        let pair = Pair::new();
+        let swapped = fs::read_to_string(pair.path("cert")).expect("a certificate");
+        pair.write("key", &swapped);
+        assert_eq!(pair.fault(), (Part::Key, Fault::NotPem("private key").to_string()));
+        pair.write(
+            "key",
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+        );
+        assert_eq!(pair.fault(), (Part::Key, Fault::Encrypted.to_string()));
+        pair.write("key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
+        assert_eq!(pair.fault().0, Part::Key);
+        fs::remove_file(pair.path("key")).expect("removed");
+        assert_eq!(pair.fault(), (Part::Key, Fault::Missing.to_string()));
+        pair.write("cert", "hello");
+        assert_eq!(pair.fault(), (Part::Certificate, Fault::NotPem("certificate").to_string()));
+        fs::remove_file(pair.path("cert")).expect("removed");
+        fs::create_dir(pair.path("cert")).expect("made");
+        assert!(pair.fault().1.contains("not a file"));
+    }
+}

@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn nothing_outside_the_page_is_served() {
-        for path in ["/../Cargo.toml", "/..%2fCargo.toml", "//etc/passwd", "/sdk/../../src/lib.rs"] {
+        for path in ["/../Cargo.toml", "/..%2fCargo.toml", "//etc/passwd", "/sdk/../../src/lib.rs"]
+        {
             assert_eq!(get(path).status(), StatusCode::NOT_FOUND, "{path}");
         }
         let post = page(&Method::POST, "/", &HeaderMap::new());

@@ -71,9 +71,7 @@ impl Session {
             (Ringing(key) | Answering(key), Input::Said(FromPhone::Hangup)) => {
                 (Ending(key), &[Output::TellHungUp])
             }
-            (Answering(key), Input::Connected(k)) if k == key => {
-                (Talking(key), &[Output::AudioOn])
-            }
+            (Answering(key), Input::Connected(k)) if k == key => (Talking(key), &[Output::AudioOn]),
             (Talking(key), Input::Said(FromPhone::Hangup)) => {
                 (Ending(key), &[Output::AudioOff, Output::TellHungUp])
             }
@@ -126,10 +124,7 @@ mod tests {
         assert_eq!(feed(&mut s, Input::Said(FromPhone::Answer)), [Output::TellAnswered]);
         assert_eq!(feed(&mut s, Input::Connected(k)), [Output::AudioOn]);
         assert_eq!(feed(&mut s, Input::Said(FromPhone::Answer)), []);
-        assert_eq!(
-            feed(&mut s, Input::Over(k)),
-            [Output::AudioOff, Output::Say(ToPhone::Hangup)]
-        );
+        assert_eq!(feed(&mut s, Input::Over(k)), [Output::AudioOff, Output::Say(ToPhone::Hangup)]);
         assert_eq!(s, Session::Idle);
     }
 

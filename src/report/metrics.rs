@@ -109,7 +109,11 @@ impl Metrics {
                 Histogram::new([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 25.0, 100.0, 900.0])
             ),
             asterisk_xoff: metric!("asterisk_xoff", "MEDIA_XOFF received", Counter::default()),
-            login_failures: metric!("login_failures", "Logins that were refused", Family::default()),
+            login_failures: metric!(
+                "login_failures",
+                "Logins that were refused",
+                Family::default()
+            ),
             logins: metric!("logins", "Logins that were accepted", Counter::default()),
             phones_lost: metric!("phone_disconnects", "Logins that ended", Family::default()),
             refused: metric!(

@@ -63,8 +63,7 @@ impl Report {
 
     fn count_audio(&self) {
         let audio = &self.record.audio;
-        for (direction, frames) in
-            [("to_phone", audio.to_phone), ("to_asterisk", audio.from_phone)]
+        for (direction, frames) in [("to_phone", audio.to_phone), ("to_asterisk", audio.from_phone)]
         {
             self.metrics.frames.get_or_create(&DirectionLabel { direction }).inc_by(frames);
         }

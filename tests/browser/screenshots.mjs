@@ -22,7 +22,11 @@ for (const { name, ...look } of LOOKS) {
   const gateway = await MockGateway.start();
   const phones = await launch({ rawMic: false, context: look });
   let page = await phones.openPhone(gateway.url);
-  const shot = (state) => page.screenshot({ path: join(folder, `${name}-${state}.png`) });
+  const shot = async (state, of = page) => {
+    // What moves once has come to rest; what moves for ever (ringing) is taken as it is.
+    await of.evaluate(() => Promise.all(document.getAnimations().filter((a) => a instanceof CSSTransition).map((a) => a.finished.catch(() => {}))));
+    await of.screenshot({ path: join(folder, `${name}-${state}.png`) });
+  };
   await shot('1-login');
   await page.fill('#token', 'nonsense');
   await page.keyboard.press('Enter');
@@ -49,7 +53,7 @@ for (const { name, ...look } of LOOKS) {
   await waitForStats(page, (s) => s.framesDown > 120 && s.micLevel > 0.01);
   await shot('5-in-call');
   await page.keyboard.press('m');
-  await waitForStats(page, (s) => s.micLevel === 0);
+  await page.waitForFunction(() => document.getElementById('mic-level').getBoundingClientRect().width < 1);
   await shot('5-muted');
   phone.quiet();
   phone.send('HANGUP');
@@ -58,7 +62,7 @@ for (const { name, ...look } of LOOKS) {
 
   const busy = await phones.openPhone(gateway.link('2001'));
   await waitForState(busy, 'busy');
-  await busy.screenshot({ path: join(folder, `${name}-7-busy.png`) });
+  await shot('7-busy', busy);
   await busy.close();
   gateway.replace = true;
   const other = await phones.openPhone(gateway.link('2001'));

@@ -33,6 +33,23 @@ export function toneShare(samples, hz, rate) {
   return power === 0 ? 0 : amplitudeAt(samples, hz, rate) ** 2 / 2 / power;
 }
 
+/**
+ * Is the recording this tone, apart from short joins? The share of its tenths of a second in which
+ * nearly all power lies in the tone. (A playout buffer bends time by a hair; over a long stretch
+ * that moves the phase, which says nothing about the sound.)
+ */
+export function steadiness(samples, hz, rate) {
+  const length = Math.round(rate / 10);
+  let good = 0;
+  let all = 0;
+  for (let i = 0; i + length <= samples.length; i += length) {
+    const part = samples.subarray(i, i + length);
+    all++;
+    if (rms(part) > 0.01 && toneShare(part, hz, rate) > 0.95) good++;
+  }
+  return good / all;
+}
+
 /** @param {Float32Array} samples @returns {Int16Array} */
 export function toPcm(samples) {
   return Int16Array.from(samples, (x) => Math.max(-32768, Math.min(32767, Math.round(x * 32768))));

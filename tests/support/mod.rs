@@ -117,7 +117,7 @@ impl Gateway {
         let groups_file = folder.path().join("gag_groups.json");
         std::fs::write(&config_file, text.to_string()).unwrap();
         std::fs::write(&groups_file, groups.to_string()).unwrap();
-        let files = Files { config: config_file, groups: GroupsFile::Named(groups_file) };
+        let files = Files { config: config_file, groups: GroupsFile::Required(groups_file) };
         let loaded = config::load(&files).unwrap_or_else(|p| panic!("{p}"));
         let config = Arc::new(ArcSwap::from_pointee(loaded.config));
         let bind = || TcpListener::bind("127.0.0.1:0");
@@ -171,17 +171,12 @@ impl Gateway {
     /// One line of `/metrics`, as a number; 0 if it isn't there.
     pub fn metric(&self, line: &str) -> f64 {
         let text = self.exchange.metrics.text();
-        text.lines()
-            .find_map(|l| l.strip_prefix(line)?.trim().parse().ok())
-            .unwrap_or_default()
+        text.lines().find_map(|l| l.strip_prefix(line)?.trim().parse().ok()).unwrap_or_default()
     }
 }
 
 pub fn token(ext: &str) -> String {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_secs();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let claims = json!({ "ext": ext, "iat": now, "exp": now + 3600 });
     sign(&claims, SECRET)
 }
@@ -352,10 +347,9 @@ impl Phone {
     /// Logs in; whether it is registered shows by what comes.
     pub async fn try_log_in(gateway: &Gateway, ext: &str) -> Result<Self, u16> {
         let path = format!("/phone?token={}", token(ext));
-        Self::open(gateway, &path, &[("origin", ORIGIN)]).await.map(|ws| Self {
-            ws,
-            ext: ext.to_owned(),
-        })
+        Self::open(gateway, &path, &[("origin", ORIGIN)])
+            .await
+            .map(|ws| Self { ws, ext: ext.to_owned() })
     }
 
     /// Opens a WebSocket; an HTTP refusal is its status.
@@ -365,8 +359,9 @@ impl Phone {
         headers: &[(&'static str, &str)],
     ) -> Result<WebSocketStream<TlsStream<TcpStream>>, u16> {
         let stream = tls(gateway).await;
-        let mut request =
-            format!("wss://localhost:{}{path}", gateway.browser.port()).into_client_request().unwrap();
+        let mut request = format!("wss://localhost:{}{path}", gateway.browser.port())
+            .into_client_request()
+            .unwrap();
         for (name, value) in headers {
             request
                 .headers_mut()

@@ -35,8 +35,10 @@ const FRAME_MS = FRAME_SAMPLES / PER_MS;
 const WINDOW = 200;
 /** Frames to have seen before the lateness is believed: 1 s. */
 const WINDOW_MIN = 50;
-/** The share of frames that the cushion covers; the rest is bridged. */
-const COVERED = 0.96;
+/** The share of frames that the cushion covers; the rest is bridged. Two of the window may be late. */
+const COVERED = 0.99;
+/** A frame so late that it left a gap is remembered beyond its share, and forgotten at this pace. */
+const FORGET_MS_PER_S = 12;
 /** Later than this is a blackout, not jitter, and teaches nothing about jitter. */
 const BLACKOUT_MS = 400;
 /** After oldest audio was thrown away, everything above the target goes, for this long. */
@@ -86,6 +88,7 @@ export class JitterBuffer {
   #lastPushMs = -Infinity;
   #quickest = 0;
   #lateness = FIRST_LATENESS_MS;
+  #scar = 0;
   #bins = new Uint16Array(BLACKOUT_MS / 4 + 1);
 
   // Steering.
@@ -113,6 +116,7 @@ export class JitterBuffer {
     this.#mediaMs = 0;
     this.#lastPushMs = -Infinity;
     this.#lateness = FIRST_LATENESS_MS;
+    this.#scar = 0;
     this.#cushion = this.#cushionSeen = 0;
     this.#nowMs = 0;
     this.#settleUntil = -Infinity;
@@ -135,12 +139,12 @@ export class JitterBuffer {
 
   /** The delay aimed at just after a frame has come. */
   get targetMs() {
-    return Math.min(HIGHEST_TARGET_MS, Math.max(LOWEST_TARGET_MS, this.#lateness + MARGIN_MS + FRAME_MS));
+    return Math.min(HIGHEST_TARGET_MS, Math.max(LOWEST_TARGET_MS, this.jitterMs + MARGIN_MS + FRAME_MS));
   }
 
-  /** Jitter seen: the lateness that all but a few frames stay under. */
+  /** Jitter seen: the lateness that all but a few frames stay under, or the last that left a gap. */
   get jitterMs() {
-    return this.#lateness;
+    return Math.max(this.#lateness, this.#scar);
   }
 
   /** How fast the far audio should be consumed: 1 is nominal. */
@@ -195,6 +199,7 @@ export class JitterBuffer {
       }
       target[offset + k] = value;
     }
+    this.#scar = Math.max(0, this.#scar - (count / RATE) * FORGET_MS_PER_S);
     const weight = Math.min(1, count / RATE);
     this.#meanMs += (this.bufferedMs - this.#meanMs) * weight;
   }
@@ -218,8 +223,10 @@ export class JitterBuffer {
     if (transit < this.#quickest) this.#quickest = transit;
     if (this.#seen % 10 === 0) this.#learn();
 
+    const late = transit - this.#quickest;
+    if (!this.#playing && this.#seen > 10 && late > this.#scar) this.#scar = Math.min(late, HIGHEST_TARGET_MS);
     if (this.#playing) {
-      const cushion = this.bufferedMs + Math.min(BLACKOUT_MS, transit - this.#quickest);
+      const cushion = this.bufferedMs + Math.min(BLACKOUT_MS, late);
       this.#cushionSeen++;
       this.#cushion += (cushion - this.#cushion) / Math.min(25, this.#cushionSeen);
     }
