@@ -18,7 +18,8 @@ use crate::{
     report::metrics::{Metrics, ReasonLabel},
 };
 
-/// `sysexits.h`: the configuration is bad.
+/// `sysexits.h`: the configuration is bad. systemd knows it by number
+/// (`RestartPreventExitStatus=78`).
 pub const EX_CONFIG: u8 = 78;
 /// `sysexits.h`: something of the system isn't to be had, such as the port.
 pub const EX_OSERR: u8 = 71;

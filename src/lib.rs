@@ -5,6 +5,7 @@ pub mod admin;
 pub mod app;
 pub mod asterisk;
 pub mod call;
+pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod exchange;

@@ -49,7 +49,8 @@ async fn a_bad_token_is_401_and_the_log_and_the_metrics_say_why() {
     assert_eq!(login_status(&gateway, &good, &origin).await, 101);
     let text = gateway.exchange.metrics.text();
     for reason in ["missing", "expired", "signature", "malformed"] {
-        assert!(text.contains(&format!("login_failures_total{{reason=\"{reason}\"}}")), "{text}");
+        let line = format!("login_failures_total{{reason=\"token_{reason}\"}}");
+        assert!(text.contains(&line), "{line} in {text}");
     }
 }
 

@@ -18,6 +18,7 @@ use tracing::warn;
 use super::{
     login::{self, MAX_MESSAGE},
     pages,
+    token::TokenError,
 };
 use crate::{
     call::Extension,
@@ -98,22 +99,13 @@ impl PhoneDoor {
             let text = "this page's origin is not in allowed_origins\n";
             return Err(refuse("origin", StatusCode::FORBIDDEN, text));
         }
-        let ext = match token(request).map(|token| config.tokens.verifier.verify(&token)) {
-            Some(Ok(claims)) => Extension::parse(&claims.ext),
-            Some(Err(error)) => {
+        let ext = self.verify(request, config).map_err(|error| {
+            if error != TokenError::Missing {
                 self.failures.count(client, now);
-                warn!(address = %client, reason = error.reason(), "refused: bad token: {error}");
-                return Err(refuse(error.reason(), StatusCode::UNAUTHORIZED, "bad token\n"));
             }
-            None => {
-                warn!(address = %client, "refused: no token");
-                return Err(refuse("missing", StatusCode::UNAUTHORIZED, "no token\n"));
-            }
-        };
-        let Some(ext) = ext else {
-            self.failures.count(client, now);
-            return Err(refuse("ext", StatusCode::UNAUTHORIZED, "bad token\n"));
-        };
+            warn!(address = %client, reason = error.reason(), "refused: {error}");
+            refuse(error.reason(), StatusCode::UNAUTHORIZED, "bad token\n")
+        })?;
         let upgrade = Upgrade::of(request).map_err(|why| match why {
             NotAnUpgrade::Plain => {
                 answer(StatusCode::UPGRADE_REQUIRED, "the token is good; /phone is a WebSocket\n")
@@ -128,6 +120,16 @@ impl PhoneDoor {
             serve(accepted, ext, client, duplicate, exchange, places).await;
         });
         Ok(response)
+    }
+
+    fn verify(
+        &self,
+        request: &Request<Incoming>,
+        config: &Config,
+    ) -> Result<Extension, TokenError> {
+        let token = token(request).ok_or(TokenError::Missing)?;
+        let claims = config.tokens.verifier.verify(&token)?;
+        Extension::parse(&claims.ext).ok_or(TokenError::BadExtension)
     }
 
     fn place_behind_proxy(

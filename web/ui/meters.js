@@ -3,6 +3,8 @@
 
 /** Under this nothing is shown. */
 const FLOOR_DB = -54;
+/** Half of a usual screen's frames are enough for the eye. */
+const DRAW_EVERY_MS = 30;
 /** How much of the way to a lower level is left after one second. */
 const FALL = 0.004;
 
@@ -10,6 +12,7 @@ export class Meters {
   #bars;
   #targets = [0, 0];
   #shown = [0, 0];
+  #drawn = [0, 0];
   #frame = 0;
   #before = 0;
 
@@ -35,21 +38,24 @@ export class Meters {
     this.#frame = 0;
     this.#targets = [0, 0];
     this.#shown = [0, 0];
+    this.#drawn = [0, 0];
     for (const bar of this.#bars) bar.style.transform = 'scaleX(0)';
   }
 
   #draw(now) {
+    this.#frame = requestAnimationFrame((next) => this.#draw(next));
+    if (now - this.#before < DRAW_EVERY_MS) return;
     const left = FALL ** (Math.min(200, now - this.#before) / 1000);
     this.#before = now;
     this.#bars.forEach((bar, i) => {
       const to = this.#targets[i];
-      const value = to > this.#shown[i] ? to : to + (this.#shown[i] - to) * left;
-      if (Math.abs(value - this.#shown[i]) > 0.002) {
-        this.#shown[i] = value;
+      const value = this.#shown[i] - to < 0.005 ? to : to + (this.#shown[i] - to) * left;
+      this.#shown[i] = value;
+      if (Math.abs(value - this.#drawn[i]) > 0.004 || (value === 0 && this.#drawn[i] !== 0)) {
+        this.#drawn[i] = value;
         bar.style.transform = `scaleX(${value.toFixed(3)})`;
       }
     });
-    this.#frame = requestAnimationFrame((next) => this.#draw(next));
   }
 }
 
