@@ -272,31 +272,35 @@ call_command() {
   if [ -n "$waiting" ]; then wait_for_end "$dir" "$id"; else echo "$id"; fi
 }
 
-# await_line FILE PREFIX SECONDS : prints the first line that begins so, as soon
-# as it is written.
+# await_line DIR FILE PREFIX SECONDS : prints the first line of DIR/FILE that
+# begins so, the moment it is written. False when time is up or Asterisk is gone.
 await_line() {
-  local tail line fd
-  exec {fd}< <(exec tail -n +1 -f "$1" 2>/dev/null)
+  local dir=$1 prefix=$3 deadline=$((SECONDS + $4)) tail fd line='' part
+  exec {fd}< <(exec tail -n +1 -f "$dir/$2" 2>/dev/null)
   tail=$!
-  while IFS= read -r -t "$3" -u "$fd" line; do
-    if [[ $line == "$2"* ]]; then
-      kill "$tail" 2>/dev/null || true
-      exec {fd}<&-
-      printf '%s\n' "$line"
-      return
+  while [ "$SECONDS" -lt "$deadline" ]; do
+    # Half a line may come when the second is over; the rest follows.
+    if IFS= read -r -t 1 -u "$fd" part; then
+      line+=$part
+      [[ $line != "$prefix"* ]] || break
+      line=
+    else
+      line+=$part
+      rig_runs "$dir" || break
     fi
   done
   kill "$tail" 2>/dev/null || true
   exec {fd}<&-
-  return 1
+  [[ $line == "$prefix"* ]] && printf '%s\n' "$line"
 }
 
 wait_for_end() {
   local line
-  line=$(await_line "$1/ended.log" "call=$2 " 86400) || die "the call $2 did not end"
+  line=$(await_line "$1" ended.log "call=$2 " 86400) ||
+    die "the call $2 did not end before Asterisk did"
   # The caller's half ends a moment later; its records are complete only then.
   case $line in
-    *dialstatus=ANSWER*) await_line "$1/talked.log" "call=$2 " 10 >/dev/null || true ;;
+    *dialstatus=ANSWER*) await_line "$1" talked.log "call=$2 " 10 >/dev/null || true ;;
   esac
   printf '%s\n' "$line"
 }
