@@ -1,0 +1,214 @@
+// A whole house for a test: the real gateway, a real Asterisk beside it, and a way between the
+// page and the gateway that can freeze. Everything on loopback, on free ports, in one folder that
+// goes away; whatever dies, all of it is stopped.
+
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+const script = join(root, 'script', 'asterisk');
+
+/** GATEWAY names the binary; otherwise the newest that cargo has built. */
+function binary() {
+  if (process.env.GATEWAY) return process.env.GATEWAY;
+  const target = process.env.CARGO_TARGET_DIR || join(root, 'target');
+  const found = ['release', 'debug'].map((kind) => join(target, kind, 'goastgateway')).filter(existsSync);
+  if (found.length === 0) throw new Error('build the gateway first: cargo build');
+  return found[0];
+}
+
+async function freePorts(count) {
+  const servers = await Promise.all(
+    Array.from({ length: count }, () => new Promise((done) => {
+      const server = createServer().listen(0, '127.0.0.1', () => done(server));
+    })),
+  );
+  const ports = servers.map((server) => server.address().port);
+  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
+  return ports;
+}
+
+/** Output of a process, line by line, and a way to wait for one. */
+class Lines {
+  #lines = [];
+  #waiting = [];
+  constructor(stream) {
+    let rest = '';
+    stream.setEncoding('utf8');
+    stream.on('data', (text) => {
+      const parts = (rest + text).split('\n');
+      rest = parts.pop();
+      for (const line of parts) this.#add(line);
+    });
+  }
+  #add(line) {
+    this.#lines.push(line);
+    this.#waiting = this.#waiting.filter(({ test, done }) => !(test(line) && (done(line), true)));
+  }
+  get text() {
+    return this.#lines.join('\n');
+  }
+  /** A line that is there, or that comes. */
+  wait(test, what, timeout = 20000) {
+    const there = this.#lines.find(test);
+    if (there !== undefined) return Promise.resolve(there);
+    return new Promise((done, fail) => {
+      const timer = setTimeout(() => fail(new Error(`no line «${what}» in:\n${this.text}`)), timeout);
+      this.#waiting.push({ test, done: (line) => (clearTimeout(timer), done(line)) });
+    });
+  }
+}
+
+/**
+ * @param {{config?: object, groups?: object, asterisk?: boolean}} [options]
+ */
+export async function build({ config = {}, groups = {}, asterisk = true } = {}) {
+  const folder = mkdtempSync(join(tmpdir(), 'gateway-house-'));
+  const [asteriskPort, browserPort, adminPort] = await freePorts(3);
+  const file = (name) => join(folder, name);
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes',
+    '-keyout', file('key.pem'), '-out', file('cert.pem'), '-days', '2', '-subj', '/CN=localhost',
+    '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'], { stdio: 'pipe' });
+  const settings = {
+    asterisk_addr: `127.0.0.1:${asteriskPort}`,
+    browser_addr: `127.0.0.1:${browserPort}`,
+    admin_addr: `127.0.0.1:${adminPort}`,
+    extension_variable: 'WS_EXTEN',
+    exten_search_pattern: 'ws-ext-(\\w+)',
+    cert_file: file('cert.pem'),
+    key_file: file('key.pem'),
+    allowed_asterisk_ips: ['127.0.0.1'],
+    allowed_browser_ips: ['127.0.0.1'],
+    allowed_origins: [`https://127.0.0.1:${browserPort}`],
+    jwt_secret: 'a-secret-for-tests-that-is-long-enough-0123456789',
+    log_level: 'DEBUG',
+    ...config,
+  };
+  const write = (changed = {}) => writeFileSync(file('goastgateway.json'), JSON.stringify({ ...settings, ...changed }));
+  write();
+  writeFileSync(file('gag_groups.json'), JSON.stringify(groups));
+  const files = ['-c', file('goastgateway.json'), '-g', file('gag_groups.json')];
+
+  const gateway = spawn(binary(), files, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const log = new Lines(gateway.stdout);
+  const exited = new Promise((done) => gateway.once('exit', (code, signal) => done(code ?? signal)));
+  const way = await freezableWay(browserPort);
+  const rig = file('rig');
+  let pbx;
+  const house = {
+    folder,
+    log,
+    exited,
+    gateway,
+    way,
+    /** A link that logs a page in; over the way that can freeze, or straight. */
+    link(ext, { frozen = false } = {}) {
+      const token = execFileSync(binary(), ['token', ...files, '--ext', ext]).toString().trim();
+      return `https://127.0.0.1:${frozen ? way.port : browserPort}/#token=${token}`;
+    },
+    rewrite: write,
+    signal: (name) => gateway.kill(name),
+    /** Asterisk calls a phone; see script/asterisk call. Gives the call's name. */
+    async call(ext, ...options) {
+      const { stdout } = await run(script, ['call', rig, ext, ...options]);
+      return stdout.trim().split('\n').at(-1);
+    },
+    async cli(command) {
+      return (await run(script, ['cli', rig, command])).stdout;
+    },
+    /** How a call ended, by the dialplan: {dialstatus, hangupcause, …}. */
+    async ended(call) {
+      const { stdout } = await run(script, ['ended', rig, call]);
+      const line = stdout.trim().split('\n').at(-1);
+      return Object.fromEntries(line.split(' ').map((pair) => pair.split('=')));
+    },
+    record: (call) => join(rig, 'records', `${call}.wav16`),
+    async metrics() {
+      return (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text();
+    },
+    /** The line that the gateway logs at a call's end. */
+    lastCall: () => log.text.split('\n').filter((line) => line.includes('call ended')).at(-1) ?? '',
+    async tearDown() {
+      way.close();
+      gateway.kill('SIGKILL');
+      await exited;
+      if (pbx) {
+        pbx.stdin.end();
+        await new Promise((done) => (pbx.exitCode === null ? pbx.once('exit', done) : done()));
+      }
+      if (process.env.KEEP_HOUSE) console.log(`kept: ${folder}\n${log.text}`);
+      else rmSync(folder, { recursive: true, force: true });
+    },
+  };
+  try {
+    await Promise.race([
+      log.wait((line) => line.includes('listening for browsers'), 'listening for browsers'),
+      exited.then((code) => Promise.reject(new Error(`the gateway ended with ${code}:\n${log.text}`))),
+    ]);
+    if (asterisk) {
+      pbx = spawn(script, ['start', rig, '--gateway', `ws://127.0.0.1:${asteriskPort}`, '--until-eof'], {
+        stdio: ['pipe', 'ignore', 'pipe'],
+      });
+      const said = new Lines(pbx.stderr);
+      await Promise.race([
+        said.wait((line) => line.includes(`runs in ${rig}`), `runs in ${rig}`, 300000),
+        new Promise((_, fail) => pbx.once('exit', (code) => fail(new Error(`Asterisk ended with ${code}:\n${said.text}`)))),
+      ]);
+    }
+  } catch (error) {
+    await house.tearDown();
+    throw error;
+  }
+  return house;
+}
+
+/**
+ * A way to a port of this machine that can be frozen: nothing goes through in either direction,
+ * and nothing is lost, as when a radio network stalls.
+ */
+async function freezableWay(target) {
+  const pairs = new Set();
+  let frozen = false;
+  const server = createServer((near) => {
+    const far = connect(target, '127.0.0.1');
+    const pair = [near, far];
+    pairs.add(pair);
+    for (const socket of pair) {
+      socket.setNoDelay(true);
+      socket.on('error', () => {});
+      socket.on('close', () => {
+        pairs.delete(pair);
+        near.destroy();
+        far.destroy();
+      });
+    }
+    near.on('data', (data) => far.write(data));
+    far.on('data', (data) => near.write(data));
+    if (frozen) pair.forEach((socket) => socket.pause());
+  });
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  const all = (what) => pairs.forEach((pair) => pair.forEach((socket) => socket[what]()));
+  return {
+    port: server.address().port,
+    freeze() {
+      frozen = true;
+      all('pause');
+    },
+    thaw() {
+      frozen = false;
+      all('resume');
+    },
+    /** The cable is pulled: connections break without a goodbye. */
+    cut: () => all('resetAndDestroy'),
+    close() {
+      all('destroy');
+      server.close();
+    },
+  };
+}

@@ -1,0 +1,170 @@
+// What was said and what was heard: delay between two recordings, and a voice that can be told
+// from any other.
+
+import { fromPcm } from '../browser/signal.mjs';
+import { readFileSync } from 'node:fs';
+
+export const RATE = 16000;
+
+/** A voice for a test: chirps with pauses, never the same twice, so that a delay has one answer. */
+export function chirps(seconds, rate = RATE, seed = 1) {
+  const samples = new Float32Array(Math.round(seconds * rate));
+  let random = seed >>> 0;
+  const next = () => ((random = (Math.imul(random, 1664525) + 1013904223) >>> 0) / 2 ** 32);
+  for (let at = 0.1; at < seconds - 0.3; at += 0.25 + 0.2 * next()) {
+    const [from, to, length] = [400 + 1200 * next(), 600 + 2400 * next(), 0.08 + 0.08 * next()];
+    for (let i = 0; i < length * rate; i++) {
+      const t = i / rate;
+      const phase = 2 * Math.PI * (from * t + ((to - from) * t * t) / (2 * length));
+      const place = Math.round(at * rate) + i;
+      if (place < samples.length) samples[place] = 0.5 * Math.sin(phase) * Math.sin((Math.PI * i) / (length * rate));
+    }
+  }
+  return samples;
+}
+
+/**
+ * How much later `heard` says what `said` says.
+ * @returns {{ms: number, likeness: number}} likeness is the correlation there, 1 for a copy
+ */
+export function delayBetween(said, heard, rate, maxMs = 4000) {
+  const maxLag = Math.round((maxMs * rate) / 1000);
+  let best = { lag: 0, value: -Infinity };
+  let size = 1;
+  while (size < said.length + heard.length) size *= 2;
+  const correlation = correlate(said, heard, size);
+  for (let lag = 0; lag <= maxLag; lag++) {
+    if (correlation[lag] > best.value) best = { lag, value: correlation[lag] };
+  }
+  let [a, b] = [0, 0];
+  for (let i = 0; i + best.lag < heard.length && i < said.length; i++) {
+    a += said[i] ** 2;
+    b += heard[i + best.lag] ** 2;
+  }
+  return { ms: (best.lag * 1000) / rate, likeness: best.value / Math.sqrt(a * b || 1) };
+}
+
+/** Cross-correlation by FFT: result[lag] = sum said[i] * heard[i + lag]. */
+function correlate(said, heard, size) {
+  const [ar, ai] = [new Float64Array(size), new Float64Array(size)];
+  const [br, bi] = [new Float64Array(size), new Float64Array(size)];
+  ar.set(said);
+  br.set(heard);
+  fft(ar, ai);
+  fft(br, bi);
+  for (let i = 0; i < size; i++) {
+    const re = ar[i] * br[i] + ai[i] * bi[i];
+    const im = ar[i] * bi[i] - ai[i] * br[i];
+    ar[i] = re;
+    ai[i] = -im; // conjugate, so that the same transform goes back
+  }
+  fft(ar, ai);
+  for (let i = 0; i < size; i++) ar[i] /= size;
+  return ar;
+}
+
+function fft(re, im) {
+  const n = re.length;
+  for (let i = 1, j = 0; i < n; i++) {
+    let bit = n >> 1;
+    for (; j & bit; bit >>= 1) j ^= bit;
+    j ^= bit;
+    if (i < j) {
+      [re[i], re[j]] = [re[j], re[i]];
+      [im[i], im[j]] = [im[j], im[i]];
+    }
+  }
+  for (let length = 2; length <= n; length *= 2) {
+    const angle = (-2 * Math.PI) / length;
+    for (let i = 0; i < n; i += length) {
+      for (let k = 0; k < length / 2; k++) {
+        const [c, s] = [Math.cos(angle * k), Math.sin(angle * k)];
+        const [p, q] = [i + k, i + k + length / 2];
+        const [x, y] = [re[q] * c - im[q] * s, re[q] * s + im[q] * c];
+        [re[q], im[q]] = [re[p] - x, im[p] - y];
+        re[p] += x;
+        im[p] += y;
+      }
+    }
+  }
+}
+
+/** Samples of a mono 16-bit WAV file of any maker. */
+export function readWav(file) {
+  const bytes = readFileSync(file);
+  let at = 12;
+  let rate = 0;
+  while (at + 8 <= bytes.length) {
+    const [id, size] = [bytes.toString('latin1', at, at + 4), bytes.readUInt32LE(at + 4)];
+    if (id === 'fmt ') rate = bytes.readUInt32LE(at + 12);
+    if (id === 'data') {
+      const end = Math.min(bytes.length, at + 8 + size);
+      const pcm = new Int16Array((end - at - 8) >> 1);
+      for (let i = 0; i < pcm.length; i++) pcm[i] = bytes.readInt16LE(at + 8 + i * 2);
+      return { rate, samples: fromPcm(pcm) };
+    }
+    at += 8 + size + (size & 1);
+  }
+  throw new Error(`${file} is no WAV file`);
+}
+
+/**
+ * The microphone and the speaker of a page in a call, for `seconds`, sample for sample beside each
+ * other, at the context's rate.
+ * @returns {Promise<{rate: number, microphone: Float32Array, speaker: Float32Array}>}
+ */
+export async function tapBoth(page, seconds) {
+  const { rate, base64 } = await page.evaluate(async (length) => {
+    const { engine } = window.goastgateway;
+    const { context } = engine;
+    const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
+    const microphone = context.createMediaStreamSource(stream);
+    const both = new ChannelMergerNode(context, { numberOfInputs: 2 });
+    microphone.connect(both, 0, 0);
+    engine.outputNode.connect(both, 0, 1);
+    const target = new MediaStreamAudioDestinationNode(context, { channelCount: 2 });
+    both.connect(target);
+    const [track] = target.stream.getAudioTracks();
+    const reader = new MediaStreamTrackProcessor({ track, maxBufferSize: 1000 }).readable.getReader();
+    const wanted = Math.round(length * context.sampleRate);
+    const samples = new Float32Array(wanted * 2);
+    let fill = 0;
+    while (fill < wanted) {
+      const { value: block, done } = await reader.read();
+      if (done) throw new Error('the track ended');
+      const take = Math.min(block.numberOfFrames, wanted - fill);
+      for (let channel = 0; channel < 2; channel++) {
+        const part = new Float32Array(block.numberOfFrames);
+        block.copyTo(part, { planeIndex: Math.min(channel, block.numberOfChannels - 1), format: 'f32-planar' });
+        samples.set(part.subarray(0, take), channel * wanted + fill);
+      }
+      block.close();
+      fill += take;
+    }
+    reader.cancel();
+    track.stop();
+    microphone.disconnect();
+    engine.outputNode.disconnect(both);
+    stream.getTracks().forEach((t) => t.stop());
+    const bytes = new Uint8Array(samples.buffer);
+    let text = '';
+    for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
+    return { rate: context.sampleRate, base64: btoa(text) };
+  }, seconds);
+  const bytes = Buffer.from(base64, 'base64');
+  const all = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+  const half = all.length / 2;
+  return { rate, microphone: all.subarray(0, half), speaker: all.subarray(half) };
+}
+
+/** The whole way round, from the microphone to the speaker, over an echo at the far end. */
+export async function roundTrip(page, seconds = 3) {
+  const { rate, microphone, speaker } = await tapBoth(page, seconds);
+  const step = Math.round(rate / 8000);
+  const thin = (samples) => Float32Array.from({ length: Math.floor(samples.length / step) }, (_, i) => {
+    let sum = 0;
+    for (let k = 0; k < step; k++) sum += samples[i * step + k];
+    return sum / step;
+  });
+  return delayBetween(thin(microphone), thin(speaker), rate / step);
+}
