@@ -1,3 +1,4 @@
 //! Plumbing that both sides share.
 
+mod certificate;
 pub mod tls;
