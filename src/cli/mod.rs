@@ -4,6 +4,7 @@
 //! command line that isn't understood, [`EX_CONFIG`] for a configuration that can't be used.
 
 mod asterisk;
+mod extensions;
 mod token;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
@@ -19,9 +20,10 @@ use crate::{
 const ABOUT: &str = "\
 Lets a browser be a telephone of an Asterisk PBX.
 
-Asterisk (chan_websocket) opens one WebSocket for each call to this gateway; each browser keeps \
-one open and is thereby registered as an extension. The gateway matches the two, rings, answers, \
-bridges the audio and hangs up. There is no SIP, no ICE, and one open port for the browsers.
+Asterisk (chan_websocket) opens one WebSocket for each call to this gateway; each
+browser keeps one open and is thereby registered as an extension. The gateway
+matches the two, rings, answers, bridges the audio and hangs up. There is no SIP,
+no ICE, and one open port for the browsers.
 
 Without a command the gateway runs.";
 
@@ -44,14 +46,13 @@ Exit codes: 0 success, 2 the command line isn't understood, 71 an address can't 
 
 #[derive(Debug, Parser)]
 #[command(name = "goastgateway", version, about = ABOUT, long_about = ABOUT)]
-#[command(after_help = EXAMPLES, max_term_width = 100)]
+#[command(after_help = EXAMPLES)]
 struct Cli {
     /// Settings
     #[arg(short = 'c', long, global = true, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     config: PathBuf,
 
-    /// Groups of phones; without this option a missing file means no groups
-    /// [default: /usr/local/etc/gag_groups.json]
+    /// Groups of phones [default: /usr/local/etc/gag_groups.json, where it exists]
     #[arg(short = 'g', long, global = true, value_name = "FILE")]
     groups: Option<PathBuf>,
 
@@ -77,12 +78,11 @@ struct TokenArgs {
     #[arg(long, value_parser = extension)]
     ext: String,
 
-    /// How long the token is good for, as 30m, 8h or 90days; logged in phones stay logged in
+    /// How long the token is good for: 30m, 8h, 90days
     #[arg(long, default_value = "1h", value_parser = ttl)]
     ttl: Duration,
 
-    /// Print a link that logs in; HOST is the name that the browser knows the gateway by (left
-    /// out: the first name in the certificate)
+    /// Print a link; HOST is how browsers reach the gateway (else: the certificate's first name)
     #[arg(long, value_name = "HOST", num_args = 0..=1, default_missing_value = "")]
     url: Option<String>,
 }
@@ -90,8 +90,8 @@ struct TokenArgs {
 #[derive(Debug, Args)]
 struct AsteriskArgs {
     /// Extensions: 2001, 2001-2010, 2001-2010,3001; groups are added by themselves
-    #[arg(long, value_name = "LIST", value_parser = asterisk::extensions)]
-    ext: asterisk::Extensions,
+    #[arg(long, value_name = "LIST", value_parser = extensions::parse)]
+    ext: extensions::Extensions,
 
     /// Only one of the two ways in which Asterisk can tell us the extension
     #[arg(long, value_enum)]

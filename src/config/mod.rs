@@ -1,6 +1,6 @@
 //! The files that people write, read into one validated, immutable [`Config`].
 //!
-//! `json` finds keys and their lines, `item` reads one value, `file` reads `goastgateway.json`,
+//! `json` finds keys and their lines, `item` and `values` read one value, `file` reads `goastgateway.json`,
 //! `groups` reads `gag_groups.json`, `check` opens what the files name (certificates, keys),
 //! `problem` says what is wrong; `address`, `origin` and `pattern` hold what the types here can
 //! do. Everything is parsed and validated before anything is bound: a `Config` that exists can be
@@ -16,6 +16,7 @@ mod origin;
 mod pattern;
 mod problem;
 mod secrets;
+mod values;
 
 use std::{
     collections::BTreeMap,
@@ -114,7 +115,8 @@ pub struct AddressList(pub Vec<IpNet>);
 /// Which pages may open a phone.
 #[derive(Debug, Clone, Default)]
 pub struct OriginList {
-    /// As written, lower-cased, without a trailing slash. Empty: every origin.
+    /// As written, lower-cased, without a trailing slash and without the scheme's own port. Empty:
+    /// every origin.
     pub allowed: Vec<String>,
     /// Whether a client that sends no `Origin` (so no browser) may log in when the list isn't
     /// empty. The reference says no.

@@ -5,6 +5,7 @@
 //! writes.
 
 pub mod address;
+mod certificate;
 pub mod door;
 pub mod hop;
 pub mod io;

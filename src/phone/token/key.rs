@@ -76,12 +76,14 @@ impl VerifyingKey {
     }
 
     fn build(key: DecodingKey, possible: &'static [Algorithm], admitted: &[Algorithm]) -> Self {
-        let mut validation = Validation::default();
-        validation.algorithms = admitted.to_vec();
+        let mut validation = Validation {
+            algorithms: admitted.to_vec(),
+            validate_exp: false,
+            validate_nbf: false,
+            validate_aud: false,
+            ..Validation::default()
+        };
         validation.required_spec_claims.clear();
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        validation.validate_aud = false;
         Self { key, possible, validation }
     }
 
