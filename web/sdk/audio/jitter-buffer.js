@@ -23,12 +23,12 @@ const PER_MS = RATE / 1000;
 /** Nothing more than this ever waits. */
 const CEILING_MS = 120;
 /** The delay aimed at never leaves this range: above, a frame on time would touch the ceiling. */
-const LOWEST_TARGET_MS = 24;
+const LOWEST_TARGET_MS = 32;
 const HIGHEST_TARGET_MS = 100;
 /** Before anything is known of the network. */
-const FIRST_LATENESS_MS = 12;
-/** What the cushion holds beyond the lateness: one callback of a usual audio device. */
-const MARGIN_MS = 8;
+const FIRST_LATENESS_MS = 8;
+/** What the cushion holds beyond the lateness: one callback of a usual audio device, and a busy page. */
+const MARGIN_MS = 12;
 /** One frame, which a full-size arrival adds on top of the cushion. */
 const FRAME_MS = FRAME_SAMPLES / PER_MS;
 /** Frames in the window of lateness: 4 s. After that long, a bad moment is forgotten. */
