@@ -266,10 +266,20 @@ call_command() {
   esac
   local answer
   answer=$(ami 'Action: Originate' "Channel: Local/$exten@phones/n" 'Context: apps' "Exten: $app" 'Priority: 1' \
+    "ChannelId: $id" "OtherChannelId: $id-dial" \
     'Async: true' "Timeout: $give_up" "CallerID: \"Rig\" <$caller>" "Variable: RIG_CALL=$id" \
     ${ring:+"Variable: RIG_RING=$ring"} ${for_seconds:+"Variable: RIG_FOR=$for_seconds"}) ||
     die "Asterisk refused the call: $answer"
   if [ -n "$waiting" ]; then wait_for_end "$dir" "$id"; else echo "$id"; fi
+}
+
+# The caller's half carries the call's name as its Uniqueid; without it, the
+# dialling half goes too, whether it rings or talks.
+hangup_command() {
+  local dir answer
+  [ $# -eq 2 ] || die "hangup takes a folder and the name of a call"
+  need_running "$1"
+  answer=$(ami 'Action: Hangup' "Channel: $2") || die "Asterisk did not hang up $2: $answer"
 }
 
 # await_line DIR FILE PREFIX SECONDS : prints the first line of DIR/FILE that
