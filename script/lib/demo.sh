@@ -4,7 +4,7 @@
 # nowhere but in its own folder, the build and the cache.
 
 : "${root:?}"
-home=${GOASTGATEWAY_DEMO:-$root/.demo}
+home=$(realpath -m "${GOASTGATEWAY_DEMO:-$root/.demo}")
 
 # Starting takes a moment; this much, only when something is wrong.
 readonly READY_SECONDS=20
@@ -218,7 +218,7 @@ watch_over() {
   # shellcheck disable=SC2064
   trap "trap - INT TERM; kill $tail 2>/dev/null; say 'Stopping.'; end_both '$1'" EXIT
   while gateway_runs "$1"; do
-    [ -e "$1/asterisk/asterisk.pid" ] && [ -d "/proc/$(cat "$1/asterisk/asterisk.pid")" ] ||
+    is_ours "$(cat "$1/asterisk/asterisk.pid" 2>/dev/null)" "$1/asterisk/etc" ||
       die "Asterisk has ended by itself; its log is $1/asterisk/log/messages"
     if IFS= read -r -t 1 -u "$fd" line; then say "$(in_words "$line")"; fi
   done
@@ -261,10 +261,13 @@ place_call() {
   need_demo
   id=$("$root/script/asterisk" call "$home/asterisk" "$exten" --app "$app" --way "$way" --ring 60)
   say "Ringing $exten. Ctrl-C hangs up."
-  # Asterisk may have ended the call by itself a moment before.
+  # Ctrl-C ends the waiting, and the call; then there is an end to wait for. The
+  # call may also have ended by itself a moment before.
   trap '"$root/script/asterisk" hangup "$home/asterisk" "$id" 2>/dev/null || true' INT TERM
-  in_words "$("$root/script/asterisk" ended "$home/asterisk" "$id" ||
-    "$root/script/asterisk" ended "$home/asterisk" "$id")"
+  local line
+  line=$("$root/script/asterisk" ended "$home/asterisk" "$id") ||
+    line=$("$root/script/asterisk" ended "$home/asterisk" "$id")
+  in_words "$line"
 }
 
 print_link() {
@@ -303,7 +306,7 @@ talk() {
   shift 2
   GOASTGATEWAY_TOKEN=$("$gateway_bin" token -c "$dir/goastgateway.json" --ext 2001 --ttl 5m) \
     "$phone_bin" "wss://localhost:$browser_port/phone" --ca "$dir/cert.pem" --wait 10 --talk 6 "$@" \
-    -- "$root/script/asterisk" call "$dir/asterisk" 2001 --app "$app" --way "$way" --ring 10
+    -- bash -c 'exec "$@" >/dev/null' _ "$root/script/asterisk" call "$dir/asterisk" 2001 --app "$app" --way "$way" --ring 10
 }
 
 check() {

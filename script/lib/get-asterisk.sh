@@ -111,11 +111,12 @@ suite_and_components() {
 run_logged() {
   local log=$1 what=$2 pid began=$SECONDS said=0
   shift 2
-  "$@" >>"$log" 2>&1 &
+  # A group of its own, ended whole: a Ctrl-C must not leave half of it running
+  # behind our back.
+  setsid "$@" >>"$log" 2>&1 </dev/null &
   pid=$!
-  # A Ctrl-C must not leave the download running behind our back.
   # shellcheck disable=SC2064
-  trap "kill $pid 2>/dev/null; wait $pid 2>/dev/null; exit 130" INT TERM
+  trap "kill -TERM -- -$pid 2>/dev/null; wait $pid 2>/dev/null; exit 130" INT TERM HUP
   while kill -0 "$pid" 2>/dev/null; do
     if [ -t 2 ]; then
       printf '\r\033[K  %s, %d s: %.50s' "$what" $((SECONDS - began)) \
@@ -127,7 +128,7 @@ run_logged() {
     sleep 0.2
   done
   [ -t 2 ] && printf '\r\033[K' >&2
-  trap - INT TERM
+  trap - INT TERM HUP
   if ! wait "$pid"; then
     tail -n 15 "$log" >&2
     die "$what failed; the whole log is $log"

@@ -177,12 +177,21 @@ start_command() {
   say "$rig_version runs in $dir (pid $(rig_pid "$dir"), manager 127.0.0.1:$ami, gateway $gateway)."
   [ -n "$stay" ] || return 0
 
-  trap 'end_rig "$dir"' EXIT
+  # The folder is written out here: a trap runs when this function's names are gone.
+  # shellcheck disable=SC2064
+  trap "end_rig $(printf '%q' "$dir")" EXIT
   trap 'exit 0' INT TERM HUP
-  case $stay in
-    eof) while read -r _; do :; done ;;
-    signal) while ! wait_gone "$(rig_pid "$dir")" 3600; do :; done ;;
-  esac
+  local ended
+  while rig_runs "$dir"; do
+    if [ "$stay" = eof ]; then
+      ended=0
+      read -r -t 1 _ || ended=$?
+      [ "$ended" -eq 0 ] || [ "$ended" -gt 128 ] || return 0 # over 128: just the second
+    else
+      wait_gone "$(rig_pid "$dir")" 3600 || true
+    fi
+  done
+  die "Asterisk has ended by itself; its log is $dir/log/messages"
 }
 
 # end_rig DIR : stops what runs there, politely first. Quiet when nothing does.
