@@ -176,6 +176,7 @@ start_command() {
   done
   say "$rig_version runs in $dir (pid $(rig_pid "$dir"), manager 127.0.0.1:$ami, gateway $gateway)."
   [ -n "$stay" ] || return 0
+  echo "ready $dir" # for a program that waits for it
 
   # The folder is written out here: a trap runs when this function's names are gone.
   # shellcheck disable=SC2064
