@@ -69,7 +69,7 @@ pub(super) fn read(path: &Path, findings: &Findings) -> Option<Config> {
     }
 }
 
-fn parse(sheet: &Sheet) -> Option<Config> {
+pub(super) fn parse(sheet: &Sheet) -> Option<Config> {
     let object = sheet.parse()?;
     let section = Section::new(sheet, &object, KEYS);
     let asterisk = asterisk(&section);

@@ -48,7 +48,7 @@ pub(super) fn read(file: &GroupsFile, findings: &Findings) -> Groups {
     parse(&Sheet::new(path, &text, findings))
 }
 
-fn parse(sheet: &Sheet) -> Groups {
+pub(super) fn parse(sheet: &Sheet) -> Groups {
     let Some(object) = sheet.parse() else {
         return Groups::new();
     };

@@ -256,6 +256,19 @@ pub fn load(files: &Files) -> Result<Loaded, Problems> {
     let findings = Findings::default();
     let config = file::read(&files.config, &findings);
     let groups = groups::read(&files.groups, &findings);
+    outcome(config, groups, findings)
+}
+
+/// [`load`] of texts that stand in no file, for fuzzers.
+#[doc(hidden)]
+pub fn read_texts(config: &str, groups: &str) -> Result<Loaded, Problems> {
+    let findings = Findings::default();
+    let config = file::parse(&json::Sheet::new(Path::new("config"), config, &findings));
+    let groups = groups::parse(&json::Sheet::new(Path::new("groups"), groups, &findings));
+    outcome(config, groups, findings)
+}
+
+fn outcome(config: Option<Config>, groups: Groups, findings: Findings) -> Result<Loaded, Problems> {
     let failed = findings.any_problem();
     let (problems, warnings) = findings.into_parts();
     match config {

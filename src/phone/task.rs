@@ -238,7 +238,6 @@ where
 
     fn ring(&mut self, offer: Offer) {
         let Offer { call, ring, reporter } = offer;
-        debug!(%call, ext = %self.registration.ext, "rings");
         if self.session == Session::Idle {
             self.reporter = Some(reporter);
         } // else it is dropped below, which turns the call away

@@ -70,8 +70,16 @@ export async function launch({ wav, loop = true, rawMic = true, mic = true, args
   };
 }
 
-/** Runs in the page: keeps what the page asked for, and turns the processing off if told so. */
+/**
+ * Runs in the page: keeps what the page asked for and the node of the microphone that it got, and
+ * turns the processing off if told so.
+ */
 function rememberAndLoosenMic(raw) {
+  const makeSource = AudioContext.prototype.createMediaStreamSource;
+  AudioContext.prototype.createMediaStreamSource = function (stream) {
+    window.microphoneNode = makeSource.call(this, stream);
+    return window.microphoneNode;
+  };
   const devices = navigator.mediaDevices;
   if (!devices) return;
   const original = devices.getUserMedia.bind(devices);

@@ -1,7 +1,7 @@
 // What was said and what was heard: delay between two recordings, and a voice that can be told
 // from any other.
 
-import { fromPcm } from '../browser/signal.mjs';
+import { amplitudeAt, fromPcm } from '../browser/signal.mjs';
 import { readFileSync } from 'node:fs';
 
 export const RATE = 16000;
@@ -42,6 +42,40 @@ export function delayBetween(said, heard, rate, maxMs = 4000) {
     b += heard[i + best.lag] ** 2;
   }
   return { ms: (best.lag * 1000) / rate, likeness: best.value / Math.sqrt(a * b || 1) };
+}
+
+/**
+ * How much of a recording is found again in what was said: the share of its pieces of 0.4 s in
+ * which something sounds that are somewhere in `said`, each nearly whole. A busy machine costs a
+ * piece here and there; another voice would have none.
+ */
+export function shareFound(said, heard, rate) {
+  const piece = Math.round(0.4 * rate);
+  let [found, all] = [0, 0];
+  for (let at = 0; at + piece <= heard.length; at += piece) {
+    const part = heard.subarray(at, at + piece);
+    let power = 0;
+    for (const x of part) power += x * x;
+    if (Math.sqrt(power / piece) < 0.02) continue;
+    all++;
+    const { likeness } = delayBetween(part, said, rate, (said.length / rate) * 1000);
+    if (likeness > 0.7) found++;
+  }
+  return all === 0 ? 0 : found / all;
+}
+
+/** The share of tenths of a second in which, of these tones, the first is by far the loudest. */
+export function shareOfTone(samples, [hz, ...others], rate) {
+  const length = Math.round(rate / 10);
+  let [found, all] = [0, 0];
+  for (let at = 0; at + length <= samples.length; at += length) {
+    const part = samples.subarray(at, at + length);
+    const loudest = Math.max(...others.map((other) => amplitudeAt(part, other, rate)));
+    const level = amplitudeAt(part, hz, rate);
+    all++;
+    if (level > 0.01 && level > 4 * loudest) found++;
+  }
+  return found / all;
 }
 
 /** Cross-correlation by FFT: result[lag] = sum said[i] * heard[i + lag]. */
@@ -117,8 +151,7 @@ export async function tapBoth(page, seconds) {
   const { rate, base64 } = await page.evaluate(async (length) => {
     const { engine } = window.goastgateway;
     const { context } = engine;
-    const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
-    const microphone = context.createMediaStreamSource(stream);
+    const microphone = window.microphoneNode; // the very one of the call: page.mjs keeps it
     const both = new ChannelMergerNode(context, { numberOfInputs: 2 });
     microphone.connect(both, 0, 0);
     engine.outputNode.connect(both, 0, 1);
@@ -143,9 +176,8 @@ export async function tapBoth(page, seconds) {
     }
     reader.cancel();
     track.stop();
-    microphone.disconnect();
+    microphone.disconnect(both);
     engine.outputNode.disconnect(both);
-    stream.getTracks().forEach((t) => t.stop());
     const bytes = new Uint8Array(samples.buffer);
     let text = '';
     for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
@@ -157,8 +189,12 @@ export async function tapBoth(page, seconds) {
   return { rate, microphone: all.subarray(0, half), speaker: all.subarray(half) };
 }
 
-/** The whole way round, from the microphone to the speaker, over an echo at the far end. */
-export async function roundTrip(page, seconds = 3) {
+/**
+ * The whole way round, from the microphone to the speaker, over an echo at the far end: the median
+ * over pieces of half a second. (A playout buffer that follows the far clock bends time by a hair;
+ * over seconds that hides the likeness, over a piece it doesn't.)
+ */
+export async function roundTrip(page, seconds = 4, maxMs = 1500) {
   const { rate, microphone, speaker } = await tapBoth(page, seconds);
   const step = Math.round(rate / 8000);
   const thin = (samples) => Float32Array.from({ length: Math.floor(samples.length / step) }, (_, i) => {
@@ -166,5 +202,13 @@ export async function roundTrip(page, seconds = 3) {
     for (let k = 0; k < step; k++) sum += samples[i * step + k];
     return sum / step;
   });
-  return delayBetween(thin(microphone), thin(speaker), rate / step);
+  const [said, heard] = [thin(microphone), thin(speaker)];
+  const piece = Math.round((0.5 * rate) / step);
+  const reach = Math.round((maxMs * rate) / step / 1000);
+  const found = [];
+  for (let at = 0; at + piece + reach <= heard.length; at += piece) {
+    found.push(delayBetween(said.subarray(at, at + piece), heard.subarray(at, at + piece + reach), rate / step, maxMs));
+  }
+  const median = (key) => found.map((f) => f[key]).sort((a, b) => a - b)[found.length >> 1];
+  return { ms: median('ms'), likeness: median('likeness'), pieces: found.length };
 }

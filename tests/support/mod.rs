@@ -51,16 +51,22 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
-/// A running gateway and the files that it was made from.
-pub struct Gateway {
+/// Where a gateway is to be found, and the certificate that it shows.
+#[derive(Debug, Clone)]
+pub struct Doors {
     pub asterisk: SocketAddr,
     pub browser: SocketAddr,
     pub admin: SocketAddr,
+    pub cert: PathBuf,
+}
+
+/// A gateway that runs in this process, and the files that it was made from.
+pub struct Gateway {
+    doors: Doors,
     pub exchange: Arc<Exchange>,
     pub config: SharedConfig,
     pub control: Control,
     pub files: Files,
-    pub cert: PathBuf,
     task: Option<JoinHandle<()>>,
     _folder: tempfile::TempDir,
 }
@@ -91,6 +97,14 @@ pub fn write_certificate(folder: &Path) -> (PathBuf, PathBuf) {
     std::fs::write(&cert, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     (cert, key)
+}
+
+impl std::ops::Deref for Gateway {
+    type Target = Doors;
+
+    fn deref(&self) -> &Doors {
+        &self.doors
+    }
 }
 
 impl Gateway {
@@ -138,14 +152,11 @@ impl Gateway {
             exchange.clone(),
         ));
         Self {
-            asterisk,
-            browser,
-            admin,
+            doors: Doors { asterisk, browser, admin, cert },
             exchange,
             config,
             control,
             files,
-            cert,
             task: Some(task),
             _folder: folder,
         }
@@ -222,7 +233,7 @@ pub struct Pbx {
 
 impl Pbx {
     /// Connects and says nothing.
-    pub async fn connect(gateway: &Gateway) -> Self {
+    pub async fn connect(gateway: &Doors) -> Self {
         let stream = TcpStream::connect(gateway.asterisk).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let mut request = format!("ws://{}/", gateway.asterisk).into_client_request().unwrap();
@@ -234,14 +245,14 @@ impl Pbx {
     }
 
     /// Calls an extension or a group, the JSON way.
-    pub async fn dial(gateway: &Gateway, ext: &str) -> Self {
+    pub async fn dial(gateway: &Doors, ext: &str) -> Self {
         let mut pbx = Self::connect(gateway).await;
         pbx.send(media_start(json!({ "WS_EXTEN": ext })).to_string()).await;
         pbx
     }
 
     /// Calls by the name of the section in websocket_client.conf, the plain-text way.
-    pub async fn dial_text(gateway: &Gateway, connection: &str) -> Self {
+    pub async fn dial_text(gateway: &Doors, connection: &str) -> Self {
         let mut pbx = Self::connect(gateway).await;
         pbx.json = false;
         pbx.send(format!(
@@ -340,12 +351,12 @@ pub struct Phone {
 }
 
 impl Phone {
-    pub async fn log_in(gateway: &Gateway, ext: &str) -> Self {
+    pub async fn log_in(gateway: &Doors, ext: &str) -> Self {
         Self::try_log_in(gateway, ext).await.unwrap()
     }
 
     /// Logs in; whether it is registered shows by what comes.
-    pub async fn try_log_in(gateway: &Gateway, ext: &str) -> Result<Self, u16> {
+    pub async fn try_log_in(gateway: &Doors, ext: &str) -> Result<Self, u16> {
         let path = format!("/phone?token={}", token(ext));
         Self::open(gateway, &path, &[("origin", ORIGIN)])
             .await
@@ -354,7 +365,7 @@ impl Phone {
 
     /// Opens a WebSocket; an HTTP refusal is its status.
     pub async fn open(
-        gateway: &Gateway,
+        gateway: &Doors,
         path: &str,
         headers: &[(&'static str, &str)],
     ) -> Result<WebSocketStream<TlsStream<TcpStream>>, u16> {
@@ -375,7 +386,7 @@ impl Phone {
     }
 
     /// Logs in and waits until the exchange knows it.
-    pub async fn ready(gateway: &Gateway, ext: &str) -> Self {
+    pub async fn ready(gateway: &Doors, ext: &str) -> Self {
         let mut phone = Self::log_in(gateway, ext).await;
         // A late answer gets HANGUP: a round trip through the phone's own task.
         phone.say("ANSWER").await;
@@ -444,7 +455,7 @@ impl Phone {
 }
 
 /// A TLS connection to the browsers' door that trusts this gateway's certificate only.
-pub async fn tls(gateway: &Gateway) -> TlsStream<TcpStream> {
+pub async fn tls(gateway: &Doors) -> TlsStream<TcpStream> {
     use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(&gateway.cert).unwrap()).unwrap();
@@ -466,7 +477,7 @@ pub fn frame(number: u16) -> Bytes {
 }
 
 /// The call is up: phone and PBX, both answered.
-pub async fn talking(gateway: &Gateway, ext: &str) -> (Pbx, Phone) {
+pub async fn talking(gateway: &Doors, ext: &str) -> (Pbx, Phone) {
     let mut phone = Phone::ready(gateway, ext).await;
     let mut pbx = Pbx::dial(gateway, ext).await;
     phone.expect("RINGING").await;
