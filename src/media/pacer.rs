@@ -152,11 +152,18 @@ impl Pacer {
         self.release(now, actions);
     }
 
-    /// Asterisk could not take a frame that was sent: it was dropped on the way.
-    pub fn not_sent(&mut self) {
-        self.counts.full += 1;
-        self.counts.sent = self.counts.sent.saturating_sub(1);
-        self.played_out -= FRAME_TIME;
+    /// Asterisk could not take this frame, which was to be sent: it was dropped on the way.
+    ///
+    /// The account keeps its 20 ms. Were they given back, the next frame of silence would be due at
+    /// once, and so would the one after it, for as long as Asterisk reads nothing.
+    pub fn not_sent(&mut self, frame: &Bytes) {
+        // The silence that we fill in is the one static frame; a phone's own is a buffer of its.
+        if frame.as_ptr() == silence(self.frame_bytes).as_ptr() {
+            self.counts.filled = self.counts.filled.saturating_sub(1);
+        } else {
+            self.counts.full += 1;
+            self.counts.sent = self.counts.sent.saturating_sub(1);
+        }
     }
 
     /// The time of [`Pacer::deadline`] may have come.

@@ -32,6 +32,9 @@ use crate::{
     report::metrics::ReasonLabel,
 };
 
+/// An answer that is no login.
+type Refusal = Box<Response<Body>>;
+
 /// What every connection of a browser shares.
 #[derive(Clone)]
 pub struct PhoneDoor {
@@ -66,7 +69,7 @@ impl PhoneDoor {
         match request.uri().path() {
             "/phone" | "/phone/" => self
                 .phone(&mut request, peer, client, config, now, place)
-                .unwrap_or_else(|refusal| refusal),
+                .unwrap_or_else(|refusal| *refusal),
             path => pages::page(request.method(), path, request.headers()),
         }
     }
@@ -79,15 +82,15 @@ impl PhoneDoor {
         config: &Arc<Config>,
         now: Instant,
         place: Arc<Place>,
-    ) -> Result<Response<Body>, Response<Body>> {
+    ) -> Result<Response<Body>, Refusal> {
         let refuse = |reason: &'static str, status, text| {
             self.exchange.metrics.login_failed(reason);
-            answer(status, text)
+            Box::new(answer(status, text))
         };
         if self.exchange.is_draining() {
             let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, "the gateway is stopping\n");
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
-            return Err(response);
+            return Err(Box::new(response));
         }
         if self.failures.is_blocked(client, config.limits.login_failures_per_minute, now) {
             warn!(address = %client, "refused: too many failed logins in the last minute");
@@ -106,11 +109,14 @@ impl PhoneDoor {
             warn!(address = %client, reason = error.reason(), "refused: {error}");
             refuse(error.reason(), StatusCode::UNAUTHORIZED, "bad token\n")
         })?;
-        let upgrade = Upgrade::of(request).map_err(|why| match why {
-            NotAnUpgrade::Plain => {
-                answer(StatusCode::UPGRADE_REQUIRED, "the token is good; /phone is a WebSocket\n")
-            }
-            NotAnUpgrade::Bad(why) => answer(StatusCode::BAD_REQUEST, why),
+        let upgrade = Upgrade::of(request).map_err(|why| {
+            let (status, text) = match why {
+                NotAnUpgrade::Plain => {
+                    (StatusCode::UPGRADE_REQUIRED, "the token is good; /phone is a WebSocket\n")
+                }
+                NotAnUpgrade::Bad(why) => (StatusCode::BAD_REQUEST, why),
+            };
+            Box::new(answer(status, text))
         })?;
         let places = (place, self.place_behind_proxy(peer, client, config)?);
         let (response, accepted) = upgrade.accept(None);
@@ -137,7 +143,7 @@ impl PhoneDoor {
         peer: IpAddr,
         client: IpAddr,
         config: &Config,
-    ) -> Result<Option<Place>, Response<Body>> {
+    ) -> Result<Option<Place>, Refusal> {
         if client == peer {
             return Ok(None); // counted when it was accepted
         }
@@ -147,7 +153,7 @@ impl PhoneDoor {
                 let reason = full.as_str();
                 warn!(address = %client, reason, "refused");
                 self.exchange.metrics.refused.get_or_create(&ReasonLabel { reason }).inc();
-                Err(answer(StatusCode::TOO_MANY_REQUESTS, "too many connections\n"))
+                Err(Box::new(answer(StatusCode::TOO_MANY_REQUESTS, "too many connections\n")))
             }
         }
     }

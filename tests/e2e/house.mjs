@@ -153,11 +153,11 @@ export async function build({ config = {}, groups = {}, asterisk = true } = {}) 
     ]);
     if (asterisk) {
       pbx = spawn(script, ['start', rig, '--gateway', `ws://127.0.0.1:${asteriskPort}`, '--until-eof'], {
-        stdio: ['pipe', 'ignore', 'pipe'],
+        stdio: ['pipe', 'pipe', 'inherit'],
       });
-      const said = new Lines(pbx.stderr);
+      const said = new Lines(pbx.stdout);
       await Promise.race([
-        said.wait((line) => line.includes(`runs in ${rig}`), `runs in ${rig}`, 300000),
+        said.wait((line) => line === `ready ${rig}`, `ready ${rig}`, 300000),
         new Promise((_, fail) => pbx.once('exit', (code) => fail(new Error(`Asterisk ended with ${code}:\n${said.text}`)))),
       ]);
     }

@@ -421,13 +421,11 @@ impl Phone {
         assert_eq!(self.text().await, text, "phone {}", self.ext);
     }
 
+    /// Audio, and nothing before it.
     pub async fn audio(&mut self) -> Bytes {
-        loop {
-            match self.next().await {
-                Got::Audio(audio) => return audio,
-                Got::Text(text) => panic!("phone {}: {text}", self.ext),
-                other => panic!("phone {}: audio was expected, came {other:?}", self.ext),
-            }
+        match self.next().await {
+            Got::Audio(audio) => audio,
+            other => panic!("phone {}: audio was expected, came {other:?}", self.ext),
         }
     }
 
