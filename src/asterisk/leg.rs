@@ -253,7 +253,7 @@ where
                     if self.wire.waiting() < FRAMES_WAITING {
                         let _ = self.wire.send(Message::Binary(frame));
                     } else if let Some(media) = &mut self.media {
-                        media.pacer.not_sent();
+                        media.pacer.not_sent(&frame);
                     }
                 }
                 Action::AskStatus => self.command(Command::GetStatus),

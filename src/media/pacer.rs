@@ -51,8 +51,10 @@ const FLUSH_FRAMES: u32 = 25;
 /// What the pacer wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Send this frame to Asterisk.
+    /// Send this frame of the phone's to Asterisk.
     Send(Bytes),
+    /// Send this silence, where the phone sends nothing.
+    Fill(Bytes),
     /// Ask Asterisk for its queue (`GET_STATUS`).
     AskStatus,
     /// Have Asterisk drop its queue (`FLUSH_MEDIA`).
@@ -152,17 +154,18 @@ impl Pacer {
         self.release(now, actions);
     }
 
-    /// Asterisk could not take this frame, which was to be sent: it was dropped on the way.
+    /// Asterisk could not take what an action said: it was dropped on the way.
     ///
     /// The account keeps its 20 ms. Were they given back, the next frame of silence would be due at
     /// once, and so would the one after it, for as long as Asterisk reads nothing.
-    pub fn not_sent(&mut self, frame: &Bytes) {
-        // The silence that we fill in is the one static frame; a phone's own is a buffer of its.
-        if frame.as_ptr() == silence(self.frame_bytes).as_ptr() {
-            self.counts.filled = self.counts.filled.saturating_sub(1);
-        } else {
-            self.counts.full += 1;
-            self.counts.sent = self.counts.sent.saturating_sub(1);
+    pub fn not_sent(&mut self, action: &Action) {
+        match action {
+            Action::Send(_) => {
+                self.counts.full += 1;
+                self.counts.sent = self.counts.sent.saturating_sub(1);
+            }
+            Action::Fill(_) => self.counts.filled = self.counts.filled.saturating_sub(1),
+            Action::AskStatus | Action::Flush => {}
         }
     }
 
@@ -173,7 +176,7 @@ impl Pacer {
             let frame = silence(self.frame_bytes);
             self.account(now);
             self.counts.filled += 1;
-            actions.push(Action::Send(frame));
+            actions.push(Action::Fill(frame));
         }
         if self.ask_at <= now {
             self.ask_at = now + ASK_EVERY;
@@ -200,6 +203,7 @@ impl Pacer {
         let Some(sent_since) = self.asked.take() else { return };
         if queue_length >= FLUSH_FRAMES {
             self.played_out = now;
+            self.counts.late += self.held.len() as u64;
             self.held.clear();
             self.recovering_until = now + RECOVERY;
             self.floor = Floor::new(now);
@@ -401,7 +405,7 @@ mod tests {
         fn act(&mut self, actions: Vec<Action>) {
             for action in actions {
                 match action {
-                    Action::Send(frame) => {
+                    Action::Send(frame) | Action::Fill(frame) => {
                         let stamp = if frame.iter().all(|b| *b == 0) {
                             None
                         } else if frame[601] != 0 {
@@ -640,5 +644,66 @@ mod tests {
         let frame = Bytes::from(vec![9; FRAME_BYTES]);
         pacer.push(frame.clone(), now + 200 * MS, &mut out);
         assert_eq!(out, [Action::Send(frame)]);
+    }
+
+    #[test]
+    fn an_asterisk_that_reads_nothing_is_offered_50_frames_a_second_and_no_more() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(FRAME_BYTES, start);
+        let mut offered = 0;
+        for ms in 0..1_000 {
+            let now = start + MS * ms;
+            while pacer.deadline() <= now {
+                let mut out = Vec::new();
+                pacer.tick(now, &mut out);
+                for action in out {
+                    offered += 1;
+                    assert!(offered <= 52, "{ms} ms");
+                    pacer.not_sent(&action);
+                }
+            }
+        }
+        let counts = pacer.counts();
+        assert_eq!((counts.filled, counts.full), (0, 0), "no frame of the phone's was lost");
+    }
+
+    #[test]
+    fn what_a_flush_drops_is_counted() {
+        let now = Instant::now();
+        let mut pacer = Pacer::new(FRAME_BYTES, now);
+        let mut out = Vec::new();
+        for _ in 0..5 {
+            pacer.push(Bytes::from(vec![9; FRAME_BYTES]), now, &mut out);
+        }
+        pacer.tick(now + ASK_EVERY, &mut Vec::new());
+        for _ in 0..5 {
+            pacer.push(Bytes::from(vec![9; FRAME_BYTES]), now + ASK_EVERY, &mut out);
+        }
+        pacer.status(FLUSH_FRAMES, now + ASK_EVERY, &mut out);
+        assert_eq!(out.last(), Some(&Action::Flush));
+        let counts = pacer.counts();
+        assert_eq!(counts.sent + counts.late + counts.ahead + counts.full, 10, "{counts:?}");
+    }
+
+    #[test]
+    fn silence_stays_at_fifty_frames_a_second_while_asterisk_takes_nothing() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(FRAME_BYTES, start);
+        let mut now = start;
+        let mut fills = 0;
+        while now < start + Duration::from_secs(1) {
+            let mut out = Vec::new();
+            pacer.tick(now, &mut out);
+            for action in out {
+                if let Action::Fill(_) = action {
+                    fills += 1;
+                    pacer.not_filled();
+                }
+            }
+            assert!(pacer.deadline() > now, "no deadline that is due again at once");
+            now = pacer.deadline();
+        }
+        assert!((48..=51).contains(&fills), "{fills}");
+        assert_eq!(pacer.counts().filled, 0);
     }
 }
