@@ -249,11 +249,14 @@ where
         let mut actions = std::mem::take(&mut self.actions);
         for action in actions.drain(..) {
             match action {
-                Action::Send(frame) => {
-                    if self.wire.waiting() < FRAMES_WAITING {
-                        let _ = self.wire.send(Message::Binary(frame));
-                    } else if let Some(media) = &mut self.media {
-                        media.pacer.not_sent(&frame);
+                Action::Send(frame) | Action::Fill(frame)
+                    if self.wire.waiting() < FRAMES_WAITING =>
+                {
+                    let _ = self.wire.send(Message::Binary(frame));
+                }
+                Action::Send(_) | Action::Fill(_) => {
+                    if let Some(media) = &mut self.media {
+                        media.pacer.not_sent(&action);
                     }
                 }
                 Action::AskStatus => self.command(Command::GetStatus),

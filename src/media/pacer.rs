@@ -684,26 +684,4 @@ mod tests {
         let counts = pacer.counts();
         assert_eq!(counts.sent + counts.late + counts.ahead + counts.full, 10, "{counts:?}");
     }
-
-    #[test]
-    fn silence_stays_at_fifty_frames_a_second_while_asterisk_takes_nothing() {
-        let start = Instant::now();
-        let mut pacer = Pacer::new(FRAME_BYTES, start);
-        let mut now = start;
-        let mut fills = 0;
-        while now < start + Duration::from_secs(1) {
-            let mut out = Vec::new();
-            pacer.tick(now, &mut out);
-            for action in out {
-                if let Action::Fill(_) = action {
-                    fills += 1;
-                    pacer.not_filled();
-                }
-            }
-            assert!(pacer.deadline() > now, "no deadline that is due again at once");
-            now = pacer.deadline();
-        }
-        assert!((48..=51).contains(&fills), "{fills}");
-        assert_eq!(pacer.counts().filled, 0);
-    }
 }
