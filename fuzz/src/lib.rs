@@ -1,0 +1,2 @@
+//! The bodies of the fuzz targets. See `bodies`.
+pub mod bodies;
