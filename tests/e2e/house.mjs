@@ -3,7 +3,7 @@
 // goes away; whatever dies, all of it is stopped.
 
 import { execFile, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -118,6 +118,14 @@ export async function build({ config = {}, groups = {}, asterisk = true } = {}) 
     async call(ext, ...options) {
       const { stdout } = await run(script, ['call', rig, ext, ...options]);
       return stdout.trim().split('\n').at(-1);
+    },
+    /** What the gateway prints for Asterisk's files, put into them and loaded. */
+    async useOwnConfiguration(extensions) {
+      const conf = (only) => execFileSync(binary(), ['asterisk-config', ...files, '--ext', extensions, '--only', only]);
+      writeFileSync(join(rig, 'etc', 'websocket_client.conf'), conf('websocket-client'));
+      appendFileSync(join(rig, 'etc', 'extensions.conf'), conf('extensions'));
+      await house.cli('module reload res_websocket_client.so');
+      await house.cli('dialplan reload');
     },
     async cli(command) {
       return (await run(script, ['cli', rig, command])).stdout;

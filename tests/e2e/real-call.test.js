@@ -187,3 +187,20 @@ test('a group rings in turn, and goes round', async () => {
   await leave(one);
   await leave(two);
 });
+
+// Last: it changes what Asterisk has.
+test('what asterisk-config prints is a configuration that Asterisk calls with, both ways and groups', async () => {
+  await house.useOwnConfiguration('2001-2002');
+  const page = await phone('2001');
+  for (const context of ['goastgateway-text', 'goastgateway-json']) {
+    for (const dialled of ['2001', 'G01', 'G02']) {
+      await house.cli(`channel originate Local/${dialled}@${context} application Wait 60`);
+      await waitForState(page, 'ringing');
+      await page.keyboard.press('Enter');
+      await waitForState(page, 'in-call');
+      await page.keyboard.press('Escape');
+      await waitForState(page, 'ready');
+    }
+  }
+  await leave(page);
+});
