@@ -1,5 +1,6 @@
 //! A browser as a telephone of an Asterisk PBX: no SIP, no ICE, one open port.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod admin;
 pub mod app;

@@ -50,6 +50,8 @@ use crate::{
 /// Events of phones that may wait for a call. Each ringing reserves two, so a group may have half
 /// as many members as this; the configuration allows fewer.
 const CALL_MAILBOX: usize = 2 * crate::config::MAX_GROUP_MEMBERS;
+/// Asterisk closes on a longer message, whatever frame size it asked for.
+const MAX_FRAME: usize = 65_530;
 /// How long Asterisk has to close after HANGUP before the gateway does.
 const HANGUP_TIME: Duration = Duration::from_secs(1);
 /// Frames that may wait for Asterisk's socket. It has an empty kernel buffer of a minute's audio
@@ -346,7 +348,7 @@ where
             Input::Refuse(Ending::NoExtension)
         };
         if start.optimal_frame_size >= 2 {
-            self.frame_bytes = start.optimal_frame_size.min(crate::phone::login::MAX_MESSAGE);
+            self.frame_bytes = start.optimal_frame_size.min(MAX_FRAME);
         }
         self.drive(input);
     }

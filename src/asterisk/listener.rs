@@ -9,10 +9,7 @@ use hyper::{Request, Response, StatusCode, body::Incoming};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
-use super::{
-    leg::{Leg, LegContext},
-    message::MAX_MESSAGE,
-};
+use super::leg::{Leg, LegContext};
 use crate::{
     call::CallId,
     config::Config,
@@ -77,7 +74,8 @@ impl AsteriskDoor {
 }
 
 async fn call(accepted: Accepted, context: LegContext, _place: Arc<Place>) {
-    let Some(wire) = accepted.wire(MAX_MESSAGE).await else { return };
+    let max_message = context.config.limits.asterisk_message;
+    let Some(wire) = accepted.wire(max_message).await else { return };
     let id = CallId::from_uuid(uuid::Uuid::new_v4());
     Box::pin(Leg::new(wire, id, context).run()).await;
 }

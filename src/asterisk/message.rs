@@ -10,9 +10,6 @@ use serde_json::{Map, Value};
 
 /// Longer commands are dropped by Asterisk, in silence.
 pub const MAX_COMMAND: usize = 128;
-/// MEDIA_START carries all channel variables, so it has no size of its own; this is far beyond
-/// what dialplans make.
-pub const MAX_MESSAGE: usize = 256 * 1024;
 
 /// The control format of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -45,15 +45,26 @@ impl From<String> for Extension {
     }
 }
 
+/// Digits from which on a number is a telephone number and no extension.
+const TELEPHONE_DIGITS: usize = 7;
+
+/// For logs: a whole telephone number is shortened, an extension is not. What goes over a wire is
+/// [`Extension::as_str`].
 impl fmt::Display for Extension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let text = &*self.0;
+        if text.bytes().filter(u8::is_ascii_digit).count() < TELEPHONE_DIGITS {
+            return f.write_str(text);
+        }
+        let end = text.char_indices().rev().nth(1).map_or(0, |(at, _)| at);
+        let start = text.char_indices().nth(3).map_or(end, |(at, _)| at);
+        write!(f, "{}…{}", &text[..start], &text[end..])
     }
 }
 
 impl fmt::Debug for Extension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -88,3 +99,33 @@ pub struct LoginId(pub u64);
 /// number, so an event of the first ringing can't be taken for one of the second.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct RingId(pub u32);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_telephone_number_is_shortened_in_a_log_and_an_extension_is_not() {
+        for (text, shown) in [
+            ("2001", "2001"),
+            ("support", "support"),
+            ("agent-123456", "agent-123456"),
+            ("0312345678", "031…78"),
+            ("+81312345678", "+81…78"),
+            ("日本0312345678番", "日本0…8番"),
+        ] {
+            assert_eq!(Extension::from(text).to_string(), shown);
+            assert_eq!(format!("{:?}", Extension::from(text)), shown);
+            assert_eq!(Extension::from(text).as_str(), text);
+        }
+    }
+
+    #[test]
+    fn an_extension_from_outside_is_short_and_clean() {
+        assert!(Extension::parse("2001").is_some());
+        assert!(Extension::parse(&"1".repeat(MAX_EXTENSION)).is_some());
+        for bad in ["", " ", "20 01", "2001\n", "20\u{0}01", &"1".repeat(MAX_EXTENSION + 1)] {
+            assert!(Extension::parse(bad).is_none(), "{bad:?}");
+        }
+    }
+}

@@ -27,6 +27,7 @@ const KEYS: &[&str] = &[
     "drain_timeout", "duplicate_login", "admin_addr", "log_format", "trusted_proxies",
     "browser_tls", "allow_missing_origin", "handshake_timeout", "first_message_timeout",
     "max_connections_per_address", "max_connections", "login_failures_per_minute",
+    "max_phone_message", "max_asterisk_message",
     "worker_threads",
 ];
 
@@ -209,12 +210,16 @@ fn limits(section: &Section) -> Option<Limits> {
     let per_address = whole(section, "max_connections_per_address", 1..=1_000_000, 200);
     let connections = whole(section, "max_connections", 1..=1_000_000, 20_000);
     let failures = whole(section, "login_failures_per_minute", 1..=1_000_000, 20);
+    let phone_message = whole(section, "max_phone_message", 640..=16_777_216, 65_500);
+    let asterisk_message = whole(section, "max_asterisk_message", 65_536..=16_777_216, 262_144);
     Some(Limits {
         handshake_timeout: handshake_timeout?,
         first_message_timeout: first_message_timeout?,
         connections_per_address: per_address? as usize,
         connections: connections? as usize,
         login_failures_per_minute: failures?,
+        phone_message: phone_message? as usize,
+        asterisk_message: asterisk_message? as usize,
     })
 }
 

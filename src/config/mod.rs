@@ -176,6 +176,10 @@ pub struct Limits {
     /// Failed logins for one address and minute; then 429 until the minute is over. Loopback is
     /// not limited.
     pub login_failures_per_minute: u32,
+    /// Longest message of a phone in bytes; a frame has 640.
+    pub phone_message: usize,
+    /// Longest message of Asterisk in bytes: MEDIA_START with all channel variables.
+    pub asterisk_message: usize,
 }
 
 #[derive(Debug, Clone)]

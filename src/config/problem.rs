@@ -53,12 +53,13 @@ pub(super) struct Findings {
 impl Findings {
     pub fn problem(&self, file: &Path, line: usize, key: &str, what: String, remedy: String) {
         let (file, key) = (file.to_owned(), key.to_owned());
+        let (what, remedy) = (one_line(&what), one_line(&remedy));
         self.problems.borrow_mut().push(Problem { file, line, key, what, remedy });
     }
 
     pub fn warning(&self, file: &Path, line: usize, key: &str, what: &str) {
         let text = Warning { file, line, key, what }.to_string();
-        self.warnings.borrow_mut().push(text);
+        self.warnings.borrow_mut().push(one_line(&text));
     }
 
     /// Whether anything was found that stands in the way of a start.
@@ -78,6 +79,19 @@ impl Findings {
         problems.sort_by_key(|p| (files.iter().position(|file| *file == p.file), p.line));
         (Problems(problems), self.warnings.into_inner())
     }
+}
+
+/// A value that is quoted in a message may hold anything; a message is one line all the same.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
 }
 
 struct Warning<'a> {
@@ -104,4 +118,25 @@ fn place(f: &mut fmt::Formatter<'_>, file: &Path, line: usize, key: &str) -> fmt
         write!(f, " \"{}\":", key.escape_debug())?;
     }
     f.write_str(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_with_a_line_end_in_it_does_not_break_the_message() {
+        let findings = Findings::default();
+        let file = Path::new("goastgateway.json");
+        let what = "no\n\u{1b}[2Jkey.pem isn't there";
+        findings.problem(file, 3, "key_file", what.to_owned(), "write é".to_owned());
+        findings.warning(file, 4, "log_level", what);
+        let (problems, warnings) = findings.into_parts();
+        let told = problems.to_string();
+        assert_eq!(
+            told,
+            "goastgateway.json:3: \"key_file\": no\\n\\u{1b}[2Jkey.pem isn't there; write é"
+        );
+        assert!(warnings.iter().all(|w| !w.contains(char::is_control)), "{warnings:?}");
+    }
 }

@@ -27,8 +27,9 @@ const READ_BUFFER: usize = 4 * 1024;
 /// Messages that may wait for a peer that doesn't read, before the connection counts as dead.
 /// Control messages only, so a handful is much.
 const OUT_MESSAGES: usize = 32;
-/// Bytes that may wait inside the library; more than one message of ours.
-const OUT_BYTES: usize = 32 * 1024;
+/// Bytes that may wait inside the library beyond the longest message: a pong, a close. One message
+/// at a time is in there; one that doesn't fit would be lost without an error.
+const OUT_BYTES: usize = 4 * 1024;
 /// How long a goodbye may take.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
@@ -83,7 +84,7 @@ where
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(READ_BUFFER)
-            .max_write_buffer_size(OUT_BYTES)
+            .max_write_buffer_size(READ_BUFFER + max_message + OUT_BYTES)
             .max_message_size(Some(max_message))
             .max_frame_size(Some(max_message));
         let ws = WebSocketStream::from_partially_read(stream, rest, role, Some(config)).await;
@@ -231,5 +232,32 @@ impl Closed {
             Closed::Violation(what) => what,
             Closed::Stalled => "peer reads nothing",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{SinkExt, StreamExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_message_as_long_as_may_be_read_can_be_sent_and_takes_nothing_with_it() {
+        const LIMIT: usize = 65_500;
+        let (ours, theirs) = tokio::io::duplex(1024);
+        let mut wire = Wire::server(ours, Vec::new(), LIMIT).await;
+        let mut peer = WebSocketStream::from_raw_socket(theirs, Role::Client, None).await;
+        let long = Message::Binary(vec![7; LIMIT].into());
+        wire.send(long.clone()).expect("room");
+        wire.send(Message::text("HANGUP")).expect("room");
+        let read = async {
+            assert_eq!(peer.next().await.expect("a message").expect("in order"), long);
+            let after = peer.next().await.expect("a message").expect("in order");
+            assert_eq!(after, Message::text("HANGUP"));
+            peer.send(Message::text("ANSWER")).await.expect("sent");
+        };
+        let (turn, ()) = tokio::join!(wire.turn(), read);
+        assert_eq!(turn, Turn::Text("ANSWER".into()));
+        assert!(wire.is_clear());
     }
 }

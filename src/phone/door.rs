@@ -15,11 +15,7 @@ use hyper::{
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use super::{
-    login::{self, MAX_MESSAGE},
-    pages,
-    token::TokenError,
-};
+use super::{login, pages, token::TokenError};
 use crate::{
     call::Extension,
     config::Config,
@@ -120,11 +116,8 @@ impl PhoneDoor {
         })?;
         let places = (place, self.place_behind_proxy(peer, client, config)?);
         let (response, accepted) = upgrade.accept(None);
-        let duplicate = config.calls.duplicate_login;
-        let exchange = self.exchange.clone();
-        self.phones.spawn(async move {
-            serve(accepted, ext, client, duplicate, exchange, places).await;
-        });
+        let (config, exchange) = (config.clone(), self.exchange.clone());
+        self.phones.spawn(serve(accepted, ext, client, config, exchange, places));
         Ok(response)
     }
 
@@ -163,11 +156,13 @@ async fn serve(
     accepted: Accepted,
     ext: Extension,
     client: IpAddr,
-    duplicate: crate::config::DuplicateLogin,
+    config: Arc<Config>,
     exchange: Arc<Exchange>,
     _places: (Arc<Place>, Option<Place>),
 ) {
-    let Some(wire) = accepted.wire(MAX_MESSAGE).await else { return };
+    let Some(wire) = accepted.wire(config.limits.phone_message).await else { return };
+    let duplicate = config.calls.duplicate_login;
+    drop(config); // an idle phone doesn't keep a configuration that was replaced
     login::serve(wire, ext, client, duplicate, exchange).await;
 }
 

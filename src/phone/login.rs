@@ -23,8 +23,6 @@ use crate::{
     report::metrics::ReasonLabel,
 };
 
-/// Phones send frames of 640 bytes and words; the reference's limit towards Asterisk is far above.
-pub const MAX_MESSAGE: usize = 65_500;
 /// How long the holder of an extension has to answer a ping before it counts as dead.
 pub const PROBE_TIME: Duration = Duration::from_secs(1);
 /// How often a login that meets others who log in at the same moment tries again.

@@ -82,7 +82,7 @@ impl Report {
     fn log(&self, ending: Ending) {
         let r = &self.record;
         let seconds = |t: Option<std::time::Duration>| t.map_or(0.0, |t| t.as_secs_f64());
-        let name = |e: &Option<Extension>| e.as_ref().map_or("-", Extension::as_str).to_owned();
+        let name = |e: &Option<Extension>| e.as_ref().map_or("-".to_owned(), Extension::to_string);
         let a = &r.audio;
         info!(
             call = %r.id,

@@ -3,7 +3,7 @@
 // goes away; whatever dies, all of it is stopped.
 
 import { execFile, execFileSync, spawn } from 'node:child_process';
-import { appendFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -20,7 +20,7 @@ function binary() {
   const target = process.env.CARGO_TARGET_DIR || join(root, 'target');
   const found = ['release', 'debug'].map((kind) => join(target, kind, 'goastgateway')).filter(existsSync);
   if (found.length === 0) throw new Error('build the gateway first: cargo build');
-  return found[0];
+  return found.sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0];
 }
 
 async function freePorts(count) {
