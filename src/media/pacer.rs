@@ -89,8 +89,8 @@ pub struct Pacer {
     recovering_until: Instant,
     floor: Floor,
     ask_at: Instant,
-    /// Frames sent since Asterisk was asked, while the answer is outstanding.
-    asked: Option<u32>,
+    /// How far ahead Asterisk was believed to be when it was asked, while the answer is outstanding.
+    asked: Option<Duration>,
     last_reported: Option<u32>,
     counts: PacerCounts,
 }
@@ -180,7 +180,7 @@ impl Pacer {
         }
         if self.ask_at <= now {
             self.ask_at = now + ASK_EVERY;
-            self.asked = Some(0);
+            self.asked = Some(self.ahead(now));
             actions.push(Action::AskStatus);
         }
     }
@@ -200,7 +200,7 @@ impl Pacer {
     /// Asterisk reported its queue (`STATUS`).
     pub fn status(&mut self, queue_length: u32, now: Instant, actions: &mut Vec<Action>) {
         self.last_reported = Some(queue_length);
-        let Some(sent_since) = self.asked.take() else { return };
+        let Some(believed) = self.asked.take() else { return };
         if queue_length >= FLUSH_FRAMES {
             self.played_out = now;
             self.counts.late += self.held.len() as u64;
@@ -210,11 +210,13 @@ impl Pacer {
             actions.push(Action::Flush);
             return;
         }
+        // The question travels behind the frames that were sent before it, so the answer is about
+        // them and no others, however long the way is: it is held against the belief of that moment.
         // A frame that waits for its tick may be reported or not: one frame is no difference.
-        let reported = FRAME_TIME * (queue_length + sent_since);
-        let believed = self.ahead(now);
+        let reported = FRAME_TIME * queue_length;
         if reported.abs_diff(believed) > FRAME_TIME {
-            self.played_out = now + reported;
+            let ahead = (self.ahead(now) + reported).saturating_sub(believed);
+            self.played_out = now + ahead;
         }
     }
 
@@ -289,9 +291,6 @@ impl Pacer {
 
     fn account(&mut self, now: Instant) {
         self.played_out = self.played_out.max(now) + FRAME_TIME;
-        if let Some(sent) = &mut self.asked {
-            *sent += 1;
-        }
     }
 }
 
@@ -683,5 +682,31 @@ mod tests {
         assert_eq!(out.last(), Some(&Action::Flush));
         let counts = pacer.counts();
         assert_eq!(counts.sent + counts.late + counts.ahead + counts.full, 10, "{counts:?}");
+    }
+
+    #[test]
+    fn a_long_way_to_asterisk_is_not_taken_for_a_queue() {
+        // In step, and every answer comes 200 ms after its question: Asterisk's queue is short.
+        let start = Instant::now();
+        let mut pacer = Pacer::new(FRAME_BYTES, start);
+        let mut answer_at = None;
+        for ms in 0..20_000u32 {
+            let now = start + MS * ms;
+            let mut out = Vec::new();
+            if ms % 20 == 3 {
+                pacer.push(Bytes::from(vec![9; FRAME_BYTES]), now, &mut out);
+            }
+            if pacer.deadline() <= now {
+                pacer.tick(now, &mut out);
+            }
+            if out.contains(&Action::AskStatus) {
+                answer_at = Some(ms + 200);
+            }
+            if answer_at == Some(ms) {
+                pacer.status(1, now, &mut out);
+            }
+        }
+        let counts = pacer.counts();
+        assert_eq!((counts.sent, counts.ahead, counts.late), (1_000, 0, 0), "{counts:?}");
     }
 }
