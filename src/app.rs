@@ -74,7 +74,9 @@ pub struct Control {
 #[derive(Clone)]
 struct House {
     config: SharedConfig,
-    connections: Arc<Connections>,
+    /// Apart, so that no flood of browsers can shut Asterisk out.
+    asterisk_connections: Arc<Connections>,
+    browser_connections: Arc<Connections>,
     exchange: Arc<Exchange>,
     doors: TaskTracker,
     close_doors: CancellationToken,
@@ -95,7 +97,8 @@ pub async fn run_with(
 ) {
     let house = House {
         config: config.clone(),
-        connections: Arc::default(),
+        asterisk_connections: Arc::default(),
+        browser_connections: Arc::default(),
         exchange: exchange.clone(),
         doors: TaskTracker::new(),
         close_doors: CancellationToken::new(),
@@ -109,7 +112,7 @@ pub async fn run_with(
     let phone = PhoneDoor {
         exchange: exchange.clone(),
         phones: phones.clone(),
-        connections: house.connections.clone(),
+        connections: house.browser_connections.clone(),
         failures: Arc::new(Failures::default()),
     };
     house.clone().open_asterisk(listeners.asterisk, asterisk);
@@ -153,7 +156,13 @@ impl House {
                 let (house, door) = (self.clone(), door.clone());
                 async move {
                     let config = house.config.load_full();
-                    let Some(place) = house.place(peer, "asterisk", usize::MAX, &config) else {
+                    let Some(place) = house.place(
+                        &house.asterisk_connections,
+                        peer,
+                        "asterisk",
+                        usize::MAX,
+                        &config,
+                    ) else {
                         return;
                     };
                     let deadline = config.limits.handshake_timeout;
@@ -182,7 +191,9 @@ impl House {
                     } else {
                         config.limits.connections_per_address
                     };
-                    let Some(place) = house.place(peer, "browser", limit, &config) else {
+                    let Some(place) =
+                        house.place(&house.browser_connections, peer, "browser", limit, &config)
+                    else {
                         return;
                     };
                     let tls: Option<TlsIdentity> = config.browser.tls.clone();
@@ -200,6 +211,7 @@ impl House {
 
     fn place(
         &self,
+        connections: &Arc<Connections>,
         peer: SocketAddr,
         listener: &'static str,
         address_limit: usize,
@@ -207,7 +219,7 @@ impl House {
     ) -> Option<Arc<Place>> {
         let gauge =
             self.exchange.metrics.connections.get_or_create_owned(&ListenerLabel { listener });
-        match self.connections.enter(peer.ip(), config.limits.connections, address_limit, gauge) {
+        match connections.enter(peer.ip(), config.limits.connections, address_limit, gauge) {
             Ok(place) => Some(Arc::new(place)),
             Err(full) => {
                 let reason = full.as_str();

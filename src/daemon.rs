@@ -165,6 +165,11 @@ async fn reload(files: &Files, config: &SharedConfig, log: &LogControl, metrics:
     // Files are read, names resolved: not on a thread that serves audio.
     let loaded = tokio::task::spawn_blocking(move || config::load(&files)).await;
     let reason = match loaded {
+        Ok(Ok(loaded)) if tls_changes(&config.load(), &loaded.config) => {
+            error!("browser_tls can't be changed while browsers are listened for; restart instead");
+            error!("configuration not reloaded: the old one stays in force");
+            "bad"
+        }
         Ok(Ok(loaded)) => {
             for warning in &loaded.warnings {
                 warn!("{warning}");
@@ -193,6 +198,12 @@ async fn reload(files: &Files, config: &SharedConfig, log: &LogControl, metrics:
     };
     metrics.reloads.get_or_create(&ReasonLabel { reason }).inc();
     notify(&[NotifyState::Ready]);
+}
+
+/// Whether the socket that was bound for one would serve the other. An address that is good for a
+/// proxy on this machine alone is not the one that is bound: logins would go over it in the clear.
+fn tls_changes(old: &Config, new: &Config) -> bool {
+    old.browser.tls.is_some() != new.browser.tls.is_some()
 }
 
 /// What was bound at the start.

@@ -187,6 +187,18 @@ async fn a_bad_file_at_sighup_is_reported_and_the_old_one_stays() {
 }
 
 #[tokio::test]
+async fn a_reload_never_takes_tls_away_from_a_socket_that_is_bound() {
+    let mut program = Program::start(|_| {});
+    let mut phone = Phone::ready(&program.doors, "2001").await;
+    program.rewrite(|c| c["browser_tls"] = json!(false));
+    program.signal("HUP");
+    program.wait("browser_tls");
+    program.wait("the old one stays in force");
+    Phone::ready(&program.doors, "2002").await; // over TLS
+    phone.expect_nothing().await;
+}
+
+#[tokio::test]
 async fn sigterm_under_a_running_call_loses_no_frame_and_ends_after_it() {
     let mut program = Program::start(|_| {});
     let (mut pbx, mut phone) = talking(&program.doors, "2001").await;

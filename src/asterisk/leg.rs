@@ -309,7 +309,9 @@ where
                     media.pacer.flow(xoff, now);
                 }
             }
-            Event::Error { text } => warn!(call = %self.report.id(), ?text, "Asterisk reports"),
+            Event::Error { text } => {
+                warn!(call = %self.report.id(), text = %text.escape_debug(), "Asterisk reports")
+            }
             Event::DtmfEnd { .. } | Event::QueueDrained | Event::Other => {}
         }
     }
@@ -327,7 +329,7 @@ where
             Input::Refuse(Ending::Draining)
         } else if start.format != FORMAT {
             warn!(
-                %call, ?connection, format = ?start.format,
+                %call, connection = %connection.escape_debug(), format = %start.format.escape_debug(),
                 "refused: the gateway speaks slin16; dial Dial(WebSocket/{}/{}c(slin16)n,60,r)",
                 connection.escape_debug(),
                 if format == ControlFormat::Json { "f(json)" } else { "" },
@@ -340,7 +342,7 @@ where
             Input::Start(plan)
         } else {
             warn!(
-                %call, ?connection,
+                %call, connection = %connection.escape_debug(),
                 "refused: MEDIA_START names no extension; set the channel variable {} (JSON) or \
                  name the section so that exten_search_pattern finds the extension in it",
                 config.asterisk.extension_variable,
@@ -447,14 +449,24 @@ where
 fn dialled(start: &MediaStart, format: ControlFormat, config: &Config) -> Option<Extension> {
     let asterisk = &config.asterisk;
     let pattern = &asterisk.exten_search_pattern;
-    let text = match format {
-        ControlFormat::Json => start
-            .variables
-            .get(&asterisk.extension_variable)
-            .filter(|value| !value.is_empty())
-            .cloned()
-            .or_else(|| pattern.in_json(&start.connection_id)),
-        ControlFormat::Text => pattern.in_text(&start.connection_id),
+    let variable = start.variables.get(&asterisk.extension_variable);
+    let text = match (format, variable.filter(|value| !value.is_empty())) {
+        (ControlFormat::Text, _) => pattern.in_text(&start.connection_id),
+        (ControlFormat::Json, Some(value)) => Some(value.clone()),
+        (ControlFormat::Json, None) => {
+            let found = pattern.in_json(&start.connection_id);
+            if let Some(found) = &found {
+                // Often it is a forgotten underscore in Set(_WS_EXTEN=…).
+                info!(
+                    connection = %start.connection_id.escape_debug(),
+                    "the channel variable {} is not set: taking the extension {} from the \
+                     connection's name",
+                    asterisk.extension_variable,
+                    found.escape_debug(),
+                );
+            }
+            found
+        }
     };
     Extension::parse(&text?)
 }

@@ -30,7 +30,7 @@ pub enum Ending {
     Busy,
     /// Nobody who was asked for is logged in.
     Away,
-    /// The phone's connection was lost in the call.
+    /// The phone's connection was lost, in the call or while it alone rang.
     PhoneLost,
     /// MEDIA_START named no extension.
     NoExtension,

@@ -92,6 +92,7 @@ struct Seen {
     timed_out: bool,
     declined: bool,
     busy: bool,
+    gone: bool,
 }
 
 impl Hunt {
@@ -171,9 +172,12 @@ impl Hunt {
         let Some(index) = self.find(MemberState::Ringing(ring)) else { return };
         let member = &mut self.members[index];
         member.state = MemberState::Quiet;
-        if how == Fell::Declined {
-            member.declined = true;
-            self.seen.declined = true;
+        match how {
+            Fell::Declined => {
+                member.declined = true;
+                self.seen.declined = true;
+            }
+            Fell::Gone => self.seen.gone = true,
         }
         self.go_on(steps);
     }
@@ -281,6 +285,7 @@ impl Hunt {
             Seen { timed_out: true, .. } => Ending::NoAnswer,
             Seen { declined: true, .. } => Ending::Declined,
             Seen { busy: true, .. } => Ending::Busy,
+            Seen { gone: true, .. } => Ending::PhoneLost,
             Seen { .. } => Ending::Away,
         };
         steps.push(Step::Over(ending));

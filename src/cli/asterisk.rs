@@ -133,7 +133,6 @@ impl Page<'_> {
              ; c(slin16)  the only audio format that the gateway speaks\n\
              ; n          Asterisk must not answer by itself: the browser does\n\
              ; r          the caller hears ringing meanwhile\n\
-             ; Put no Ringing() before Dial(): it makes chan_websocket answer at once.\n\
              ; How long a phone rings is \"ring_timeout\" ({} s) or the group's \"timeout\".\n",
             match self.ways.first() {
                 Some(Way::Json) => "json",

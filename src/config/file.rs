@@ -250,6 +250,9 @@ fn log(section: &Section) -> Option<LogSettings> {
 
 fn clashes(section: &Section, config: &Config) {
     let admin = config.admin_addr.as_ref();
+    if admin.is_some_and(|addr| !addr.is_loopback()) {
+        section.warning("admin_addr", "asks for no password: let only the operator's machines in");
+    }
     let pairs = [
         ("browser_addr", &config.browser.addr, Some(&config.asterisk.addr), "asterisk_addr"),
         ("admin_addr", &config.asterisk.addr, admin, "asterisk_addr"),

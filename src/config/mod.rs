@@ -171,7 +171,7 @@ pub struct Limits {
     pub first_message_timeout: Duration,
     /// Open browser connections for one address; loopback is not limited.
     pub connections_per_address: usize,
-    /// Open connections on both listeners together.
+    /// Open connections, of each listener.
     pub connections: usize,
     /// Failed logins for one address and minute; then 429 until the minute is over. Loopback is
     /// not limited.

@@ -81,18 +81,20 @@ impl Report {
     /// The one line at a call's end.
     fn log(&self, ending: Ending) {
         let r = &self.record;
-        let seconds = |t: Option<std::time::Duration>| t.map_or(0.0, |t| t.as_secs_f64());
+        let seconds = |t: Option<std::time::Duration>| {
+            t.map_or(0.0, |t| (t.as_secs_f64() * 10.0).round() / 10.0)
+        };
         let name = |e: &Option<Extension>| e.as_ref().map_or("-".to_owned(), Extension::to_string);
         let a = &r.audio;
         info!(
             call = %r.id,
-            channel = ?r.channel,
+            channel = %r.channel.escape_debug(),
             dialled = name(&r.dialled),
             answered_by = name(&r.answered_by),
             ending = ending.as_str(),
             side = ending.side().as_str(),
-            ring_seconds = format_args!("{:.1}", seconds(r.ring_time())),
-            talk_seconds = format_args!("{:.1}", seconds(r.talk_time())),
+            ring_seconds = seconds(r.ring_time()),
+            talk_seconds = seconds(r.talk_time()),
             frames_to_phone = a.to_phone,
             frames_from_phone = a.from_phone,
             filled = a.filled,
