@@ -435,7 +435,8 @@ where
             let audio = &mut self.report.record.audio;
             audio.from_phone = counts.sent;
             audio.filled = counts.filled;
-            audio.dropped_late = counts.late;
+            // After a freeze most of what is too old doesn't even reach the pacer.
+            audio.dropped_late = counts.late + media.from_phone.dropped();
             audio.dropped_ahead = counts.ahead;
             audio.dropped_asterisk_full = counts.full;
             audio.dropped_phone_slow = media.to_phone.dropped();
