@@ -8,10 +8,12 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
     app::{self, Control, Listeners, SharedConfig},
+    asterisk::ami::client::Ami,
     config::{self, Config, Files},
     exchange::Exchange,
     logging::{self, LogControl},
@@ -82,8 +84,14 @@ async fn serve(files: &Files, config: Config, log: LogControl) -> ExitCode {
         }
     };
     say_addresses(&listeners, &config);
+    let metrics = Arc::new(Metrics::new());
+    let stop_ami = CancellationToken::new();
+    let ami = match config.ami.clone() {
+        Some(settings) => Ami::start(settings, metrics.ami_up.clone(), stop_ami.clone()),
+        None => Ami::absent(),
+    };
     let config: SharedConfig = Arc::new(ArcSwap::from_pointee(config));
-    let exchange = Exchange::new(Arc::new(Metrics::new()));
+    let exchange = Exchange::with_ami(metrics, ami);
     let control = Control::default();
     let watched = tokio::spawn(watch(
         signals,
@@ -96,6 +104,7 @@ async fn serve(files: &Files, config: Config, log: LogControl) -> ExitCode {
     let watchdog = tokio::spawn(feed_watchdog());
     notify(&[NotifyState::Ready]);
     app::run_with(config, listeners, control, exchange).await;
+    stop_ami.cancel();
     watched.abort();
     watchdog.abort();
     ExitCode::SUCCESS
@@ -214,6 +223,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("admin_addr", old.admin_addr != new.admin_addr),
         ("worker_threads", old.worker_threads != new.worker_threads),
         ("log_format", old.log.format != new.log.format),
+        ("ami", old.ami != new.ami),
     ]
     .into_iter()
     .filter_map(|(key, changed)| changed.then_some(key))

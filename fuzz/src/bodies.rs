@@ -436,7 +436,7 @@ impl Rig {
                     assert!(self.taken.contains_key(&ring), "answers who doesn't ring");
                     assert_eq!(self.answered.replace(ring), None, "answered twice");
                 }
-                Output::HangUpAsterisk => {
+                Output::HangUpAsterisk(_) => {
                     assert!(!std::mem::replace(&mut self.hung_up, true), "hung up twice");
                 }
                 Output::Ended(ending) => {

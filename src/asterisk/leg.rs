@@ -22,7 +22,10 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::message::{Command, ControlFormat, Event, MediaStart, format_of, parse};
+use super::{
+    ami::message::Action,
+    message::{Command, ControlFormat, Event, MediaStart, format_of, parse},
+};
 use crate::{
     call::{
         CallId, Extension, RingId,
@@ -38,7 +41,7 @@ use crate::{
     media::{
         frame::{FORMAT, FRAME_BYTES},
         framer::Framer,
-        pacer::{Action, Pacer},
+        pacer::{self, Pacer},
     },
     net::{
         hop::{HopReceiver, HopSender, hop},
@@ -52,6 +55,8 @@ use crate::{
 const CALL_MAILBOX: usize = 2 * crate::config::MAX_GROUP_MEMBERS;
 /// Asterisk closes on a longer message, whatever frame size it asked for.
 const MAX_FRAME: usize = 65_530;
+/// How long the manager has to end a call before HANGUP does it without a cause.
+const AMI_TIME: Duration = Duration::from_millis(300);
 /// How long Asterisk has to close after HANGUP before the gateway does.
 const HANGUP_TIME: Duration = Duration::from_secs(1);
 /// Frames that may wait for Asterisk's socket. It has an empty kernel buffer of a minute's audio
@@ -78,9 +83,11 @@ pub struct Leg<S> {
     media: Option<Media>,
     report: Report,
     first_message: Option<Instant>,
+    /// When HANGUP is sent because the manager has not ended the call.
+    hangup_command_at: Option<Instant>,
     hangup_by: Option<Instant>,
     timer: Timer,
-    actions: Vec<Action>,
+    actions: Vec<pacer::Action>,
 }
 
 /// The audio of an answered call.
@@ -126,6 +133,7 @@ where
             media: None,
             report: Report::new(id, now.into_std(), context.exchange.metrics.clone()),
             first_message: Some(first_message),
+            hangup_command_at: None,
             hangup_by: None,
             timer: Timer {
                 sleep: Box::pin(tokio::time::sleep_until(first_message)),
@@ -228,7 +236,10 @@ where
     fn deadline(&self) -> Option<Instant> {
         let call = self.call.deadline().map(Instant::from_std);
         let pacer = self.media.as_ref().map(|m| Instant::from_std(m.pacer.deadline()));
-        [self.first_message, self.hangup_by, call, pacer].into_iter().flatten().min()
+        [self.first_message, self.hangup_command_at, self.hangup_by, call, pacer]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn time(&mut self, now: Instant) {
@@ -236,6 +247,10 @@ where
             self.first_message = None;
             warn!(call = %self.report.id(), "Asterisk connected and sent no MEDIA_START in time");
             self.drive(Input::End(Ending::NoMediaStart));
+        }
+        if self.hangup_command_at.is_some_and(|at| at <= now) {
+            self.hangup_command_at = None;
+            self.command(Command::Hangup);
         }
         if self.call.deadline().is_some() {
             self.drive(Input::Tick);
@@ -251,18 +266,18 @@ where
         let mut actions = std::mem::take(&mut self.actions);
         for action in actions.drain(..) {
             match action {
-                Action::Send(frame) | Action::Fill(frame)
+                pacer::Action::Send(frame) | pacer::Action::Fill(frame)
                     if self.wire.waiting() < FRAMES_WAITING =>
                 {
                     let _ = self.wire.send(Message::Binary(frame));
                 }
-                Action::Send(_) | Action::Fill(_) => {
+                pacer::Action::Send(_) | pacer::Action::Fill(_) => {
                     if let Some(media) = &mut self.media {
                         media.pacer.not_sent(&action);
                     }
                 }
-                Action::AskStatus => self.command(Command::GetStatus),
-                Action::Flush => {
+                pacer::Action::AskStatus => self.command(Command::GetStatus),
+                pacer::Action::Flush => {
                     debug!(call = %self.report.id(), "Asterisk's queue is long: flushed");
                     self.command(Command::FlushMedia);
                 }
@@ -388,10 +403,7 @@ where
                     self.rings.remove(&ring);
                 }
                 Output::Answer(ring) => self.answer(ring, now),
-                Output::HangUpAsterisk => {
-                    self.command(Command::Hangup);
-                    self.hangup_by = Some(now + HANGUP_TIME);
-                }
+                Output::HangUpAsterisk(ending) => self.hang_up_asterisk(ending, now),
                 Output::Ended(ending) => self.ended(ending, now),
             }
         }
@@ -426,6 +438,23 @@ where
             downward: Framer::new(FRAME_BYTES),
             passed_down: 0,
         });
+    }
+
+    /// Before the answer a cause can be given, by the manager alone; where that doesn't end the
+    /// call at once, and after the answer, HANGUP does.
+    fn hang_up_asterisk(&mut self, ending: Ending, now: Instant) {
+        let answered = self.report.record.answered.is_some();
+        let channel = &self.report.record.channel;
+        if !answered
+            && !channel.is_empty()
+            && let Ok(action) = Action::hangup(channel, ending.cause())
+            && self.context.exchange.ami.send(action)
+        {
+            self.hangup_command_at = Some(now + AMI_TIME);
+        } else {
+            self.command(Command::Hangup);
+        }
+        self.hangup_by = Some(now + HANGUP_TIME);
     }
 
     fn ended(&mut self, ending: Ending, now: Instant) {

@@ -1,5 +1,6 @@
 //! The PBX's side: its messages (pure), its listener, and the task of one call's leg.
 
+pub mod ami;
 pub mod leg;
 pub mod listener;
 pub mod message;

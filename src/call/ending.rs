@@ -91,6 +91,27 @@ impl Ending {
         }
     }
 
+    /// The hangup cause (Q.850) that tells Asterisk why a call was not answered, so that
+    /// `DIALSTATUS` is the truth: 17 gives BUSY, 19 NOANSWER, 20 and 21 CHANUNAVAIL.
+    pub fn cause(self) -> u8 {
+        match self {
+            Ending::Declined | Ending::Busy => 17,
+            Ending::NoAnswer => 19,
+            Ending::Away | Ending::PhoneLost => 20,
+            Ending::NoExtension
+            | Ending::FormatRefused
+            | Ending::NoMediaStart
+            | Ending::ProtocolError
+            | Ending::Draining => 21,
+            Ending::CallerHungUp
+            | Ending::CallerGaveUp
+            | Ending::PhoneHungUp
+            | Ending::AsteriskLost
+            | Ending::DrainTimeout
+            | Ending::Fault => 16,
+        }
+    }
+
     /// The name in logs, metrics, records and webhooks. Stable.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -47,8 +47,8 @@ pub enum Output {
     Stop(RingId),
     /// Send ANSWER to Asterisk and join its audio with this phone's.
     Answer(RingId),
-    /// Send HANGUP to Asterisk.
-    HangUpAsterisk,
+    /// Hang up Asterisk's side, which is to learn why.
+    HangUpAsterisk(Ending),
     /// The call is over. Comes once and last.
     Ended(Ending),
 }
@@ -123,7 +123,7 @@ impl Call {
                 self.carry_out(steps, outputs);
             }
             Input::Refuse(ending) | Input::End(ending) => {
-                outputs.push(Output::HangUpAsterisk);
+                outputs.push(Output::HangUpAsterisk(ending));
                 self.end(ending, outputs);
             }
             Input::AsteriskClosed { .. } => self.end(Ending::NoMediaStart, outputs),
@@ -157,7 +157,7 @@ impl Call {
             Input::End(ending) | Input::Refuse(ending) => {
                 hunt.cancel(&mut steps);
                 self.carry_out(steps, outputs);
-                outputs.push(Output::HangUpAsterisk);
+                outputs.push(Output::HangUpAsterisk(ending));
                 return self.end(ending, outputs);
             }
             Input::Start(_) => {}
@@ -175,7 +175,7 @@ impl Call {
             _ => return,
         };
         if asterisk_is_up {
-            outputs.push(Output::HangUpAsterisk);
+            outputs.push(Output::HangUpAsterisk(ending));
         }
         outputs.push(Output::Stop(ring));
         self.end(ending, outputs);
@@ -187,7 +187,7 @@ impl Call {
                 Step::Ring(ring, ext) => outputs.push(Output::Ring(ring, ext)),
                 Step::Stop(ring) => outputs.push(Output::Stop(ring)),
                 Step::Over(ending) => {
-                    outputs.push(Output::HangUpAsterisk);
+                    outputs.push(Output::HangUpAsterisk(ending));
                     self.end(ending, outputs);
                 }
             }
@@ -235,7 +235,11 @@ mod tests {
         assert!(call.is_talking());
         assert_eq!(
             feed(&mut call, Input::PhoneHungUp(RingId(0))),
-            [Output::HangUpAsterisk, Output::Stop(RingId(0)), Output::Ended(Ending::PhoneHungUp)]
+            [
+                Output::HangUpAsterisk(Ending::PhoneHungUp),
+                Output::Stop(RingId(0)),
+                Output::Ended(Ending::PhoneHungUp)
+            ]
         );
         assert_eq!(feed(&mut call, Input::AsteriskClosed { lost: false }), []);
     }
@@ -261,7 +265,7 @@ mod tests {
         assert_eq!(out, [Output::Ring(RingId(0), "2001".into())]);
         assert_eq!(
             feed(&mut call, Input::Offered(RingId(0), Offered::Away)),
-            [Output::HangUpAsterisk, Output::Ended(Ending::Away)]
+            [Output::HangUpAsterisk(Ending::Away), Output::Ended(Ending::Away)]
         );
     }
 
@@ -270,7 +274,7 @@ mod tests {
         let mut call = Call::default();
         assert_eq!(
             feed(&mut call, Input::Refuse(Ending::NoExtension)),
-            [Output::HangUpAsterisk, Output::Ended(Ending::NoExtension)]
+            [Output::HangUpAsterisk(Ending::NoExtension), Output::Ended(Ending::NoExtension)]
         );
     }
 
@@ -284,7 +288,11 @@ mod tests {
         call.input(Input::Tick, at, &mut out);
         assert_eq!(
             out,
-            [Output::Stop(RingId(0)), Output::HangUpAsterisk, Output::Ended(Ending::NoAnswer)]
+            [
+                Output::Stop(RingId(0)),
+                Output::HangUpAsterisk(Ending::NoAnswer),
+                Output::Ended(Ending::NoAnswer)
+            ]
         );
     }
 
@@ -344,7 +352,7 @@ mod tests {
                             }
                             Output::Stop(ring) => prop_assert!(rings.remove(&ring)),
                             Output::Answer(ring) => prop_assert!(rings.contains(&ring)),
-                            Output::HangUpAsterisk => {}
+                            Output::HangUpAsterisk(_) => {}
                             Output::Ended(_) => ended += 1,
                         }
                     }

@@ -7,6 +7,7 @@
 //! run.
 
 mod address;
+mod ami;
 mod check;
 mod file;
 mod groups;
@@ -55,6 +56,27 @@ pub struct Config {
     pub admin_addr: Option<ListenAddr>,
     /// Threads that serve sockets; 1 runs everything on one.
     pub worker_threads: usize,
+    /// Asterisk's manager; `None` does without it.
+    pub ami: Option<AmiSettings>,
+}
+
+/// How to log in to Asterisk's manager.
+#[derive(Debug, Clone)]
+pub struct AmiSettings {
+    pub host: String,
+    pub port: u16,
+    pub username: String,
+    pub secret: Secret,
+    /// `None` speaks plain TCP.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+impl PartialEq for AmiSettings {
+    /// Whether both mean the same login; certificates aside.
+    fn eq(&self, other: &Self) -> bool {
+        (&self.host, self.port, &self.username, &self.secret, self.tls.is_some())
+            == (&other.host, other.port, &other.username, &other.secret, other.tls.is_some())
+    }
 }
 
 /// An address to listen on.

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::{
-    asterisk::message::ControlFormat,
+    asterisk::{ami::client::Ami, message::ControlFormat},
     call::{
         CallId, Extension, LoginId, RingId,
         hunt::Offered,
@@ -48,6 +48,8 @@ pub struct Exchange {
     /// Whether it was said that Asterisk speaks another format than the configuration expects.
     format_warned: AtomicBool,
     pub metrics: Arc<Metrics>,
+    /// Asterisk's manager, which may not be there.
+    pub ami: Ami,
 }
 
 /// A login, for as long as it holds its extension; dropping it logs out.
@@ -59,13 +61,19 @@ pub struct Registration {
 }
 
 impl Exchange {
+    /// Without a manager.
     pub fn new(metrics: Arc<Metrics>) -> Arc<Self> {
+        Self::with_ami(metrics, Ami::absent())
+    }
+
+    pub fn with_ami(metrics: Arc<Metrics>, ami: Ami) -> Arc<Self> {
         Arc::new(Self {
             registry: Mutex::default(),
             next_login: AtomicU64::new(1),
             draining: CancellationToken::new(),
             format_warned: AtomicBool::new(false),
             metrics,
+            ami,
         })
     }
 

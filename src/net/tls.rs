@@ -10,7 +10,7 @@ use std::{
 };
 
 use rustls::{
-    InconsistentKeys, ServerConfig,
+    ClientConfig, InconsistentKeys, RootCertStore, ServerConfig,
     crypto::aws_lc_rs,
     server::{NoServerSessionStorage, ProducesTickets},
     sign::{CertifiedKey, SingleCertAndKey},
@@ -58,6 +58,20 @@ pub fn server_config(
     config.send_tls13_tickets = 1;
     config.ticketer = tickets;
     config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(Arc::new(config))
+}
+
+/// Trusts whoever these authorities have signed, for a connection that the gateway makes.
+pub fn client_config(authorities: &Path) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in read_chain(authorities)? {
+        roots.add(certificate).map_err(|error| unusable(Part::Certificate, &error.to_string()))?;
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(|error| unusable(Part::Certificate, &error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     Ok(Arc::new(config))
 }
 

@@ -28,6 +28,7 @@ pub struct Metrics {
     pub phones_lost: Family<ReasonLabel, Counter>,
     pub refused: Family<ReasonLabel, Counter>,
     pub reloads: Family<ReasonLabel, Counter>,
+    pub ami_up: Gauge,
     registry: Registry,
 }
 
@@ -122,6 +123,7 @@ impl Metrics {
                 Family::default()
             ),
             reloads: metric!("reloads", "Reloads of the configuration", Family::default()),
+            ami_up: metric!("ami_up", "Whether Asterisk's manager is there", Gauge::default()),
             registry: r,
         }
     }

@@ -3,7 +3,7 @@
 // goes away; whatever dies, all of it is stopped.
 
 import { execFile, execFileSync, spawn } from 'node:child_process';
-import { appendFileSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -66,15 +66,34 @@ class Lines {
 }
 
 /**
- * @param {{config?: object, groups?: object, asterisk?: boolean}} [options]
+ * @param {{config?: object, groups?: object, ami?: boolean}} [options]
+ *   `ami`: the gateway logs in to Asterisk's manager
  */
-export async function build({ config = {}, groups = {}, asterisk = true } = {}) {
+export async function build({ config = {}, groups = {}, ami = false } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'gateway-house-'));
   const [asteriskPort, browserPort, adminPort] = await freePorts(3);
   const file = (name) => join(folder, name);
   execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes',
     '-keyout', file('key.pem'), '-out', file('cert.pem'), '-days', '2', '-subj', '/CN=localhost',
     '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'], { stdio: 'pipe' });
+  const rig = file('rig');
+  const pbx = spawn(script, ['start', rig, '--gateway', `ws://127.0.0.1:${asteriskPort}`, '--until-eof'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const closePbx = async () => {
+    pbx.stdin.end();
+    if (pbx.exitCode === null) await new Promise((done) => pbx.once('exit', done));
+  };
+  const said = new Lines(pbx.stdout);
+  await Promise.race([
+    said.wait((line) => line === `ready ${rig}`, `ready ${rig}`, 300000),
+    new Promise((_, fail) => pbx.once('exit', (code) => fail(new Error(`Asterisk ended with ${code}:\n${said.text}`)))),
+  ]);
+  const env = Object.fromEntries(readFileSync(join(rig, 'rig.env'), 'utf8').trim().split('\n').map((line) => {
+    const at = line.indexOf('=');
+    return [line.slice(0, at), line.slice(at + 1)];
+  }));
+  const manager = { host: '127.0.0.1', port: Number(env.AMI_PORT), username: env.AMI_USER, secret: env.AMI_SECRET };
   const settings = {
     asterisk_addr: `127.0.0.1:${asteriskPort}`,
     browser_addr: `127.0.0.1:${browserPort}`,
@@ -88,6 +107,7 @@ export async function build({ config = {}, groups = {}, asterisk = true } = {}) 
     allowed_origins: [`https://127.0.0.1:${browserPort}`],
     jwt_secret: 'a-secret-for-tests-that-is-long-enough-0123456789',
     log_level: 'DEBUG',
+    ...(ami ? { ami: manager } : {}),
     ...config,
   };
   const write = (changed = {}) => writeFileSync(file('goastgateway.json'), JSON.stringify({ ...settings, ...changed }));
@@ -99,8 +119,6 @@ export async function build({ config = {}, groups = {}, asterisk = true } = {}) 
   const log = new Lines(gateway.stdout);
   const exited = new Promise((done) => gateway.once('exit', (code, signal) => done(code ?? signal)));
   const way = await freezableWay(browserPort);
-  const rig = file('rig');
-  let pbx;
   const house = {
     folder,
     log,
@@ -146,10 +164,7 @@ export async function build({ config = {}, groups = {}, asterisk = true } = {}) 
       way.close();
       gateway.kill('SIGKILL');
       await exited;
-      if (pbx) {
-        pbx.stdin.end();
-        await new Promise((done) => (pbx.exitCode === null ? pbx.once('exit', done) : done()));
-      }
+      await closePbx();
       if (process.env.KEEP_HOUSE) console.log(`kept: ${folder}\n${log.text}`);
       else rmSync(folder, { recursive: true, force: true });
     },
@@ -159,16 +174,7 @@ export async function build({ config = {}, groups = {}, asterisk = true } = {}) 
       log.wait((line) => line.includes('listening for browsers'), 'listening for browsers'),
       exited.then((code) => Promise.reject(new Error(`the gateway ended with ${code}:\n${log.text}`))),
     ]);
-    if (asterisk) {
-      pbx = spawn(script, ['start', rig, '--gateway', `ws://127.0.0.1:${asteriskPort}`, '--until-eof'], {
-        stdio: ['pipe', 'pipe', 'inherit'],
-      });
-      const said = new Lines(pbx.stdout);
-      await Promise.race([
-        said.wait((line) => line === `ready ${rig}`, `ready ${rig}`, 300000),
-        new Promise((_, fail) => pbx.once('exit', (code) => fail(new Error(`Asterisk ended with ${code}:\n${said.text}`)))),
-      ]);
-    }
+    if (ami) await log.wait((line) => line.includes("logged in to Asterisk's manager"), 'logged in to the manager');
   } catch (error) {
     await house.tearDown();
     throw error;

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use goastgateway::{
     app::{self, Control, Listeners, SharedConfig},
+    asterisk::ami::client::Ami,
     config::{self, Files, GroupsFile},
     exchange::Exchange,
     report::metrics::Metrics,
@@ -143,7 +144,12 @@ impl Gateway {
         let asterisk = listeners.asterisk.local_addr().unwrap();
         let browser = listeners.browser.local_addr().unwrap();
         let admin = listeners.admin.as_ref().unwrap().local_addr().unwrap();
-        let exchange = Exchange::new(Arc::new(Metrics::new()));
+        let metrics = Arc::new(Metrics::new());
+        let ami = match config.load().ami.clone() {
+            Some(settings) => Ami::start(settings, metrics.ami_up.clone(), Default::default()),
+            None => Ami::absent(),
+        };
+        let exchange = Exchange::with_ami(metrics, ami);
         let control = Control::default();
         let task = tokio::spawn(app::run_with(
             config.clone(),
