@@ -165,6 +165,9 @@ fn take(
         bytes = &bytes[end + 4..];
     }
     while let Some(frame) = ws::frame(bytes) {
+        if frame.mask.is_some() {
+            return false; // a server never masks
+        }
         each(frame.opcode, &bytes[frame.start..frame.end]);
         bytes = &bytes[frame.end..];
     }
