@@ -1,0 +1,290 @@
+//! The cases: what is done, and what is reported of it.
+
+use std::io;
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    stats::{self, Usage, metrics, sum, usage},
+    world::{FRAME_NS, MS, World},
+};
+
+const SECOND: u64 = 1000 * MS;
+/// Logins under way at a time: below what a listener's backlog holds.
+const IN_FLIGHT: usize = 100;
+/// Extensions begin here.
+const FIRST: u32 = 10_000;
+
+/// What a case is told.
+pub struct Order {
+    pub pid: u32,
+    pub metrics: Option<String>,
+    pub count: u32,
+    pub seconds: u64,
+}
+
+pub type Report = Map<String, Value>;
+
+/// N calls at once, both directions at 50 frames a second.
+pub fn calls(world: &mut World, order: &Order) -> io::Result<Report> {
+    let mut report = Report::new();
+    let rest = usage(order.pid);
+    log_in(world, order.count)?;
+    world.run(SECOND, |_| false)?;
+    let idle = usage(order.pid);
+    start_calls(world, 0, order.count)?;
+    world.run(2 * SECOND, |_| false)?;
+    let from = begin(world, order);
+    world.run(order.seconds * SECOND, |_| false)?;
+    let up = put_cost(&mut report, order, from, order.count);
+    put_delays(&mut report, world);
+    finish(world)?;
+    put_faults(&mut report, world, order);
+    let count = f64::from(order.count);
+    put(&mut report, "RSS at rest KiB", rest.rss_kib);
+    put(&mut report, "RSS per idle phone KiB", (idle.rss_kib - rest.rss_kib) / count);
+    put(&mut report, "RSS per call beyond its phone KiB", (up.rss_kib - idle.rss_kib) / count);
+    world.tally.ring.put("MEDIA_START to RINGING", &mut report);
+    world.tally.answer.put("ANSWER to ANSWER", &mut report);
+    Ok(report)
+}
+
+/// N phones that do nothing.
+pub fn phones(world: &mut World, order: &Order) -> io::Result<Report> {
+    let mut report = Report::new();
+    let rest = usage(order.pid);
+    log_in(world, order.count)?;
+    world.run(2 * SECOND, |_| false)?;
+    let from = begin(world, order);
+    world.run(order.seconds * SECOND, |_| false)?;
+    let now = usage(order.pid);
+    let busy = (now.cpu_us - from.cpu_us) / (order.seconds as f64 * 1e6);
+    put(&mut report, "CPU of a core %", 100.0 * busy);
+    put(&mut report, "RSS MiB", now.rss_kib / 1024.0);
+    put(&mut report, "RSS per idle phone KiB", (now.rss_kib - rest.rss_kib) / f64::from(order.count));
+    put(&mut report, "phones lost", world.tally.phones_lost as f64);
+    Ok(report)
+}
+
+/// All phones log in at once at a gateway that has just started, with full handshakes.
+pub fn storm(world: &mut World, order: &Order) -> io::Result<Report> {
+    let mut report = Report::new();
+    let (from, began) = (usage(order.pid), world.now());
+    log_in(world, order.count)?;
+    let (now, took) = (usage(order.pid), world.now() - began);
+    let count = f64::from(order.count);
+    put(&mut report, "logins per s", count / (took as f64 / 1e9));
+    put(&mut report, "CPU us per login", (now.cpu_us - from.cpu_us) / count);
+    put(&mut report, "phones lost", world.tally.phones_lost as f64);
+    Ok(report)
+}
+
+/// Short calls one after the other, ended by both sides in turn.
+pub fn churn(world: &mut World, order: &Order) -> io::Result<Report> {
+    const AT_ONCE: u32 = 200;
+    let mut report = Report::new();
+    log_in(world, AT_ONCE)?;
+    world.manner.talk = 800 * MS;
+    world.idle_again = (FIRST..FIRST + AT_ONCE).collect();
+    let (mut dialled, began) = (0, world.now());
+    let (from, mut early) = (usage(order.pid), None);
+    while dialled < order.count || world.tally.legs_closed < order.count as usize {
+        let idle = std::mem::take(&mut world.idle_again);
+        for ext in idle {
+            if dialled < order.count {
+                world.dial(ext.to_string(), std::iter::once(ext))?;
+                dialled += 1;
+            }
+        }
+        if early.is_none() && dialled >= order.count / 10 {
+            early = Some(usage(order.pid));
+        }
+        if !world.run(20 * SECOND, |w| !w.idle_again.is_empty())? {
+            break;
+        }
+    }
+    let took = (world.now() - began) as f64 / 1e9;
+    world.run(2 * SECOND, |_| false)?;
+    let now = usage(order.pid);
+    put(&mut report, "calls", world.tally.legs_closed as f64);
+    put(&mut report, "calls not ended", f64::from(dialled) - world.tally.legs_closed as f64);
+    put(&mut report, "calls per s", f64::from(dialled) / took);
+    put(&mut report, "CPU us per call", (now.cpu_us - from.cpu_us) / f64::from(order.count));
+    let early = early.unwrap_or(from).rss_kib;
+    put(&mut report, "RSS grown since the first tenth KiB", now.rss_kib - early);
+    put_faults(&mut report, world, order);
+    world.tally.ring.put("MEDIA_START to RINGING", &mut report);
+    world.tally.answer.put("ANSWER to ANSWER", &mut report);
+    Ok(report)
+}
+
+/// A group of N members rings; one answers, the others are told so.
+pub fn ringall(world: &mut World, order: &Order) -> io::Result<Report> {
+    let mut report = Report::new();
+    log_in(world, order.count)?;
+    world.manner.answers = false;
+    let members = FIRST..FIRST + order.count;
+    let count = order.count as usize;
+    let (mut all_ring, mut answer, mut others) =
+        (stats::Times::default(), stats::Times::default(), stats::Times::default());
+    let from = usage(order.pid);
+    let rounds = order.seconds.max(1);
+    for round in 0..rounds {
+        let ending = world.tally.told_over;
+        world.tally.rung = 0;
+        let began = world.now();
+        let leg = world.dial("bench".to_owned(), members.clone())?;
+        world.run(10 * SECOND, |w| w.tally.rung == count)?;
+        all_ring.add(world.now() - began);
+        let answered = world.tally.answered;
+        let began = world.now();
+        world.phone_says(FIRST + (round as u32 * 7) % order.count, "ANSWER");
+        world.run(10 * SECOND, |w| w.tally.answered > answered)?;
+        answer.add(world.now() - began);
+        world.run(10 * SECOND, |w| w.tally.told_over - ending == count - 1)?;
+        others.add(world.now() - began);
+        world.hush();
+        world.run(200 * MS, |_| false)?;
+        world.hang_up(leg);
+        world.run(10 * SECOND, |w| w.tally.told_over - ending == count)?;
+    }
+    let used = usage(order.pid).cpu_us - from.cpu_us;
+    put(&mut report, "CPU us per member rung", used / (rounds as f64 * count as f64));
+    all_ring.put("dial to the last RINGING", &mut report);
+    answer.put("ANSWER to ANSWER", &mut report);
+    others.put("ANSWER to the last HANGUP", &mut report);
+    put(&mut report, "phones lost", world.tally.phones_lost as f64);
+    Ok(report)
+}
+
+/// Phones whose clocks run 1 % fast and 1 % slow: the way to the far end must not grow longer.
+pub fn drift(world: &mut World, order: &Order) -> io::Result<Report> {
+    let mut report = Report::new();
+    world.manner.phone_every = [FRAME_NS * 1000 / 1010, FRAME_NS * 1000 / 990];
+    world.manner.pauses = true;
+    log_in(world, order.count)?;
+    start_calls(world, 0, order.count)?;
+    let part = (order.seconds * SECOND / 6).min(20 * SECOND);
+    for (when, wait) in [("first", 0), ("last", order.seconds * SECOND - 2 * part)] {
+        world.run(wait, |_| false)?;
+        begin(world, order);
+        (world.tally.queue_sum, world.tally.queue_seen) = (0, 0);
+        world.run(part, |_| false)?;
+        world.tally.up.put(&format!("up, {when} part,"), &mut report);
+        let mean = world.tally.queue_sum as f64 / world.tally.queue_seen.max(1) as f64;
+        put(&mut report, &format!("Asterisk's queue, {when} part, frames"), mean);
+    }
+    put(&mut report, "Asterisk's queue at most, frames", world.tally.queue_max as f64);
+    finish(world)?;
+    put_faults(&mut report, world, order);
+    Ok(report)
+}
+
+/// More and more calls, until p99 of the delay is over 20 ms.
+pub fn limit(world: &mut World, order: &Order) -> io::Result<Report> {
+    const STEP: u32 = 50;
+    let mut report = Report::new();
+    log_in(world, order.count)?;
+    let mut held = 0;
+    let mut up = 0;
+    while up < order.count {
+        start_calls(world, up, up + STEP)?;
+        up += STEP;
+        world.run(SECOND, |_| false)?;
+        let from = begin(world, order);
+        world.run(order.seconds * SECOND, |_| false)?;
+        let p99 = world.tally.up.at(0.99).max(world.tally.down.at(0.99));
+        let now = usage(order.pid);
+        let cost = (now.cpu_us - from.cpu_us) / (f64::from(up) * order.seconds as f64);
+        put(&mut report, &format!("CPU us per call-second at {up}"), cost);
+        eprintln!(
+            "  {up} calls: p99 {p99:.1} ms, {cost:.0} us a call-second, own lateness p99 {:.1} ms",
+            world.tally.late.at(0.99)
+        );
+        if p99 > 20.0 {
+            break;
+        }
+        held = up;
+    }
+    put(&mut report, "calls with p99 under 20 ms", f64::from(held));
+    Ok(report)
+}
+
+fn log_in(world: &mut World, count: u32) -> io::Result<()> {
+    let mut opened = 0;
+    while world.tally.logins < count as usize {
+        while opened < count && (opened as usize) < world.tally.logins + IN_FLIGHT {
+            world.open_phone(FIRST + opened)?;
+            opened += 1;
+        }
+        let logins = world.tally.logins;
+        if !world.run(20 * SECOND, |w| w.tally.logins > logins)? {
+            return Err(io::Error::other(format!("only {logins} of {count} phones could log in")));
+        }
+    }
+    Ok(())
+}
+
+/// Calls for the phones of this range, 500 a second.
+fn start_calls(world: &mut World, first: u32, end: u32) -> io::Result<()> {
+    for n in first..end {
+        let ext = FIRST + n;
+        world.dial(ext.to_string(), std::iter::once(ext))?;
+        world.run(2 * MS, |_| false)?;
+    }
+    if world.run(10 * SECOND, |w| w.tally.answered >= end as usize)? {
+        return Ok(());
+    }
+    let (up, rung) = (world.tally.answered, world.tally.rung);
+    Err(io::Error::other(format!("only {up} of {end} calls came up; {rung} phones rang")))
+}
+
+fn begin(world: &mut World, order: &Order) -> Usage {
+    world.tally.up.clear();
+    world.tally.down.clear();
+    world.tally.late.clear();
+    usage(order.pid)
+}
+
+/// Ends all calls so that nothing is lost by it.
+fn finish(world: &mut World) -> io::Result<()> {
+    world.hush();
+    world.run(500 * MS, |_| false)?;
+    world.hang_up_all();
+    let all = world.tally.answered;
+    world.run(10 * SECOND, |w| w.tally.legs_closed >= all)?;
+    Ok(())
+}
+
+fn put(report: &mut Report, name: &str, value: f64) {
+    report.insert(name.to_owned(), json!((value * 1000.0).round() / 1000.0));
+}
+
+fn put_cost(report: &mut Report, order: &Order, from: Usage, calls: u32) -> Usage {
+    let now = usage(order.pid);
+    let call_seconds = f64::from(calls) * order.seconds as f64;
+    put(report, "CPU us per call-second", (now.cpu_us - from.cpu_us) / call_seconds);
+    put(report, "of it in user space", (now.user_us - from.user_us) / call_seconds);
+    now
+}
+
+fn put_delays(report: &mut Report, world: &mut World) {
+    world.tally.up.put("to Asterisk", report);
+    world.tally.down.put("to the phone", report);
+    world.tally.late.put("own lateness", report);
+}
+
+fn put_faults(report: &mut Report, world: &World, order: &Order) {
+    let tally = &world.tally;
+    put(report, "frames sent", tally.sent as f64);
+    put(report, "frames lost", tally.sent as f64 - tally.got as f64);
+    put(report, "frames reordered", tally.reordered as f64);
+    put(report, "frames corrupt", tally.corrupt as f64);
+    put(report, "frames filled in", tally.silence as f64);
+    put(report, "phones lost", tally.phones_lost as f64);
+    let counted = metrics(order.metrics.as_deref());
+    if !counted.is_empty() {
+        put(report, "dropped by its own account", sum(&counted, "frames_dropped"));
+        put(report, "calls left over", sum(&counted, "calls_active"));
+    }
+}
