@@ -192,11 +192,11 @@ def scan(address):
     ems = result_of("tls_extended_master_secret")
     check("extended master secret", ems.supports_ems_extension)
 
-    checker = MozillaTlsConfigurationChecker.get_default()
+    profile = MozillaTlsConfiguration.get(TlsConfigurationEnum.MOZILLA_INTERMEDIATE)
     issues = {}
     try:
-        checker.check_server(MozillaTlsConfigurationEnum.INTERMEDIATE, result)
-    except ServerNotCompliantWithMozillaTlsConfiguration as error:
+        check_server_against_tls_configuration(result, profile)
+    except ServerNotCompliantWithTlsConfiguration as error:
         issues = error.issues
     for name in sorted(SELF_SIGNED & set(issues)):
         print("(not asked of a test's certificate: %s)" % name)
