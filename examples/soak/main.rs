@@ -27,8 +27,8 @@ use figures::{Line, Series};
 use gateway::{Gateway, Usage};
 use peers::{Counts, Delays, Manner, World};
 use tokio::{
-    net::TcpListener,
     sync::watch,
+    task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_rustls::TlsConnector;
@@ -46,8 +46,9 @@ const THAWED_WITHIN_MS: f64 = 50.0;
 /// What an allocator may keep of a load that is over, MiB. A leak of a hundred bytes a call is
 /// three times this in an hour.
 const MEMORY_ALLOWED: f64 = 4.0;
-/// What the median of delay may differ by: one frame.
-const DELAY_ALLOWED_MS: f64 = 20.0;
+/// What the median of delay may differ by: one frame, since where in a frame the two ends meet is
+/// chance, and a little for the machine.
+const DELAY_ALLOWED_MS: f64 = 25.0;
 
 #[derive(Parser)]
 #[command(about = "Loads a gateway for a long time and tells whether it ends where it began.")]
@@ -87,10 +88,11 @@ async fn soak(arguments: &Arguments) -> Result<bool, String> {
         load,
         counts: Counts::default(),
     });
-    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|e| e.to_string())?;
+    let listener = peers::relay_listener().map_err(|e| e.to_string())?;
     let relayed = listener.local_addr().map_err(|e| e.to_string())?;
-    tokio::spawn(peers::relay(listener, world.browser, frozen));
-    let (steady, freezing) = start_actors(&world, relayed);
+    let mut actors = JoinSet::new();
+    actors.spawn(peers::relay(listener, world.browser, frozen));
+    let (steady, freezing) = start_actors(&world, relayed, &mut actors);
 
     let length = Duration::from_secs_f64(arguments.minutes * 60.0);
     let warm_up = (length / 5).clamp(Duration::from_secs(15), Duration::from_secs(300));
@@ -126,6 +128,7 @@ async fn soak(arguments: &Arguments) -> Result<bool, String> {
     let mut failed = figures::print(&lines);
     let surprises = world.counts.surprises.lock().unwrap_or_else(PoisonError::into_inner).len();
     let faults = gateway.faults.load(Ordering::Relaxed);
+    actors.abort_all();
     let in_order = gateway.stop().await;
     for (what, bad) in [
         (format!("{surprises} surprises"), surprises > 0),
@@ -157,22 +160,26 @@ fn connector(gateway: &Gateway) -> Result<TlsConnector, String> {
 }
 
 /// Everybody; gives the delays of the two measured calls.
-fn start_actors(world: &Arc<World>, relayed: SocketAddr) -> (Arc<Delays>, Arc<Delays>) {
+fn start_actors(
+    world: &Arc<World>,
+    relayed: SocketAddr,
+    actors: &mut JoinSet<()>,
+) -> (Arc<Delays>, Arc<Delays>) {
     for n in 1..=PHONES {
         let ext = format!("20{n:02}");
-        tokio::spawn(peers::phone(world.clone(), ext, world.browser, Manner::Mixed, 7919 * n));
+        actors.spawn(peers::phone(world.clone(), ext, world.browser, Manner::Mixed, 7919 * n));
     }
     let (steady, freezing) = (Arc::<Delays>::default(), Arc::<Delays>::default());
     for (ext, door, delays) in [("2091", world.browser, &steady), ("2092", relayed, &freezing)] {
         let manner = Manner::Steady(delays.clone());
-        tokio::spawn(peers::phone(world.clone(), ext.to_owned(), door, manner, 1));
-        tokio::spawn(peers::long_caller(world.clone(), ext.to_owned(), delays.clone()));
+        actors.spawn(peers::phone(world.clone(), ext.to_owned(), door, manner, 1));
+        actors.spawn(peers::long_caller(world.clone(), ext.to_owned(), delays.clone()));
     }
     for n in 1..=CALLERS {
-        tokio::spawn(peers::caller(world.clone(), 104_729 * n));
+        actors.spawn(peers::caller(world.clone(), 104_729 * n));
     }
     for n in 1..=RUDE {
-        tokio::spawn(rude::rude(world.clone(), 1_299_709 * n));
+        actors.spawn(rude::rude(world.clone(), 1_299_709 * n));
     }
     (steady, freezing)
 }
@@ -252,7 +259,7 @@ async fn wait_for_quiet(gateway: &Gateway) -> Result<Quiet, String> {
     let mut seen = String::new();
     for _ in 0..300 {
         let metrics = gateway.metrics().await.ok_or("no metrics")?;
-        let quiet = Quiet {
+        let mut quiet = Quiet {
             usage: gateway.usage().ok_or("the gateway can't be looked at")?,
             phones: metrics.sum("phones"),
             busy: metrics.sum("phones_busy"),
@@ -266,6 +273,12 @@ async fn wait_for_quiet(gateway: &Gateway) -> Result<Quiet, String> {
             && quiet.calls == 0.0
             && threads
         {
+            // Whoever asks for metrics holds a descriptor himself, for a moment longer or less.
+            for _ in 0..10 {
+                sleep(Duration::from_millis(20)).await;
+                let usage = gateway.usage().ok_or("the gateway can't be looked at")?;
+                quiet.usage.descriptors = quiet.usage.descriptors.min(usage.descriptors);
+            }
             return Ok(quiet);
         }
         seen = format!(
@@ -339,7 +352,7 @@ fn delay_lines(delays: &Delays, from: f64, to: f64) -> Result<Vec<Line>, String>
                 return Err(format!("{what}: the call was not up all the time"));
             };
             // The last percent is the machine's doing, so it gets more room.
-            let allowed = if quantile == 0.5 { DELAY_ALLOWED_MS } else { 5.0 * DELAY_ALLOWED_MS };
+            let allowed = if quantile == 0.5 { DELAY_ALLOWED_MS } else { 4.0 * DELAY_ALLOWED_MS };
             let slope = (quantile == 0.5).then(|| series.slope());
             lines.push(Line { what: format!("{what}, {name}"), begin, end, slope, allowed });
         }

@@ -14,7 +14,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::watch,
     time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout},
 };
@@ -33,8 +33,8 @@ const FRAME: usize = 640;
 const FRAME_TIME: Duration = Duration::from_millis(20);
 /// A call that takes longer to come to anything is a fault.
 const CALL_TIME: Duration = Duration::from_secs(20);
-/// What a network holds of one connection on its way, about.
-const RELAY_BUFFER: usize = 8 * 1024;
+/// What a network holds of one connection on its way, about: a frozen one holds no three seconds.
+const RELAY_BUFFER: u32 = 16 * 1024;
 /// Marks a frame whose first eight bytes say when it was spoken.
 const MARK: &[u8; 4] = b"SOAK";
 
@@ -66,6 +66,7 @@ impl Counts {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Something that must not happen.
     pub fn surprise(&self, what: String) {
         let mut surprises = self.surprises.lock().unwrap_or_else(PoisonError::into_inner);
         if surprises.len() < 100 {
@@ -295,11 +296,12 @@ pub async fn long_caller(world: Arc<World>, ext: String, delays: Arc<Delays>) {
             absent: false,
         };
         let ended = tokio::select! {
-            () = call(&world, &plan, Some(&delays)) => true,
-            () = world.ended_load() => false,
+            how = call(&world, &plan, Some(&delays)) => Some(how),
+            () = world.ended_load() => None,
         };
-        if ended && *world.load.borrow() {
-            world.counts.surprise(format!("the long call to {ext} was cut"));
+        let loaded = *world.load.borrow();
+        if let (Some(how), true) = (ended, loaded) {
+            world.counts.surprise(format!("the long call to {ext} was cut: {how}"));
             sleep(Duration::from_millis(500)).await;
         }
     }
@@ -334,21 +336,26 @@ impl Playout {
     }
 }
 
-/// One call from Asterisk's end.
-async fn call(world: &World, plan: &Plan, delays: Option<&Delays>) {
+/// One call from Asterisk's end; tells how it ended.
+async fn call(world: &World, plan: &Plan, delays: Option<&Delays>) -> &'static str {
     let Ok(stream) = TcpStream::connect(world.asterisk).await else {
-        return world.counts.surprise("Asterisk could not connect".into());
+        world.counts.surprise("Asterisk could not connect".into());
+        return "not connected";
     };
     let _ = stream.set_nodelay(true);
     let url = format!("ws://{}/", world.asterisk);
-    let Ok(mut request) = url.into_client_request() else { return };
+    let Ok(mut request) = url.into_client_request() else { return "no request" };
     request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("media"));
     let mut ws = match client_async(request, stream).await {
         Ok((ws, _)) => ws,
-        Err(error) => return world.counts.surprise(format!("Asterisk got no WebSocket: {error}")),
+        Err(error) => {
+            world.counts.surprise(format!("Asterisk got no WebSocket: {error}"));
+            return "no WebSocket";
+        }
     };
     if ws.send(Message::text(media_start(plan))).await.is_err() {
-        return world.counts.surprise("Asterisk could not say MEDIA_START".into());
+        world.counts.surprise("Asterisk could not say MEDIA_START".into());
+        return "no MEDIA_START";
     }
     let dialled = Instant::now();
     let mut give_up = dialled + plan.patience;
@@ -369,13 +376,13 @@ async fn call(world: &World, plan: &Plan, delays: Option<&Delays>) {
                     "GET_STATUS" => {
                         let status = status(plan.json, playout.length(Instant::now()));
                         if ws.send(Message::text(status)).await.is_err() {
-                            return;
+                            return "lost";
                         }
                     }
                     "FLUSH_MEDIA" => playout.until = Instant::now(),
                     "HANGUP" => {
                         let _ = ws.close(None).await;
-                        return;
+                        return if talking { "HANGUP in the call" } else { "HANGUP before it" };
                     }
                     _ => world.counts.surprise(format!("Asterisk is told {text}")),
                 },
@@ -388,12 +395,12 @@ async fn call(world: &World, plan: &Plan, delays: Option<&Delays>) {
                         world.note(&delays.to_asterisk, spoken, plays_at);
                     }
                 }
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return "closed",
                 Some(Ok(_)) => {}
             },
             _ = every.tick(), if talking => {
                 if ws.send(Message::Binary(world.stamped())).await.is_err() {
-                    return;
+                    return "lost";
                 }
             }
             () = sleep_until(give_up) => {
@@ -405,12 +412,12 @@ async fn call(world: &World, plan: &Plan, delays: Option<&Delays>) {
                 }
                 if plan.vanish {
                     Counts::add(&world.counts.vanished);
-                    return;
+                    return "vanished";
                 }
                 let _ = ws.close(None).await;
                 // Its own CLOSE comes back, or the call is stuck, which the caller notices.
                 while let Some(Ok(_)) = ws.next().await {}
-                return;
+                return if talking { "hung up" } else { "given up" };
             }
         }
     }
@@ -450,17 +457,28 @@ fn media_start(plan: &Plan) -> String {
 /// A network that can freeze: carries bytes both ways, and none while `frozen`.
 pub async fn relay(listener: TcpListener, to: SocketAddr, frozen: watch::Receiver<bool>) {
     while let Ok((near, _)) = listener.accept().await {
-        let Ok(far) = TcpStream::connect(to).await else { continue };
+        let Ok(far) = connect_through_little(to).await else { continue };
         let _ = (near.set_nodelay(true), far.set_nodelay(true));
-        // A frozen network holds no three seconds of audio, so no kernel buffer here may.
-        for socket in [&near, &far] {
-            let _ = socket2::SockRef::from(socket).set_recv_buffer_size(RELAY_BUFFER);
-        }
         let (near_in, near_out) = near.into_split();
         let (far_in, far_out) = far.into_split();
         tokio::spawn(carry(near_in, far_out, frozen.clone()));
         tokio::spawn(carry(far_in, near_out, frozen.clone()));
     }
+}
+
+/// A relay's own door.
+pub fn relay_listener() -> std::io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(RELAY_BUFFER)?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    socket.listen(16)
+}
+
+/// The buffer is set before the handshake: a window that shrinks later stalls by itself.
+async fn connect_through_little(to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(RELAY_BUFFER)?;
+    socket.connect(to).await
 }
 
 async fn carry(

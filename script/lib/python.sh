@@ -32,7 +32,7 @@ make_python2_venv() {
       PYTHONPATH=$folder/boot "$python" -m virtualenv --quiet --no-periodic-update "$folder/venv" &&
       "$folder/venv/bin/python" -m pip install "${quiet[@]}" -r "$requirements"
   } >"$folder/log" 2>&1 || { tail -n 5 "$folder/log" >&2 && return 1; }
-  rm -rf "$folder/boot"
+  rm -rf "${folder:?}/boot"
   cp "$requirements" "$folder/venv/.requirements"
 }
 
