@@ -18,7 +18,7 @@ use crate::{
     exchange::Exchange,
     net::{
         door,
-        limits::{Connections, Failures, Place},
+        limits::{Connections, Place},
         listen::{self, Tuning},
     },
     phone::door::PhoneDoor,
@@ -80,6 +80,8 @@ struct House {
     exchange: Arc<Exchange>,
     doors: TaskTracker,
     close_doors: CancellationToken,
+    /// Closed first, so that nothing begins while the rest ends.
+    close_asterisk: CancellationToken,
 }
 
 /// Serves until told to stop and everything has come to its end.
@@ -102,6 +104,7 @@ pub async fn run_with(
         exchange: exchange.clone(),
         doors: TaskTracker::new(),
         close_doors: CancellationToken::new(),
+        close_asterisk: CancellationToken::new(),
     };
     let calls = TaskTracker::new();
     let phones = TaskTracker::new();
@@ -109,12 +112,7 @@ pub async fn run_with(
 
     let asterisk =
         AsteriskDoor { exchange: exchange.clone(), calls: calls.clone(), stop: end_calls.clone() };
-    let phone = PhoneDoor {
-        exchange: exchange.clone(),
-        phones: phones.clone(),
-        connections: house.browser_connections.clone(),
-        failures: Arc::new(Failures::default()),
-    };
+    let phone = PhoneDoor::new(exchange.clone(), phones.clone(), house.browser_connections.clone());
     house.clone().open_asterisk(listeners.asterisk, asterisk);
     house.clone().open_browser(listeners.browser, phone);
     if let Some(listener) = listeners.admin {
@@ -125,7 +123,7 @@ pub async fn run_with(
         () = control.drain.cancelled() => {}
         () = control.stop.cancelled() => {}
     }
-    exchange.draining.cancel();
+    exchange.drain();
     let time = config.load().calls.drain_timeout;
     calls.close();
     info!(calls = calls.len(), phones = phones.len(), ?time, "stopping: waiting for calls to end");
@@ -134,6 +132,7 @@ pub async fn run_with(
         () = tokio::time::sleep(time) => warn!(calls = calls.len(), "drain_timeout is over"),
         () = control.stop.cancelled() => warn!(calls = calls.len(), "told to stop at once"),
     }
+    house.close_asterisk.cancel();
     end_calls.cancel();
     let _ = timeout(GOODBYE_TIME, calls.wait()).await;
     phones.close();
@@ -146,7 +145,7 @@ pub async fn run_with(
 
 impl House {
     fn open_asterisk(self, listener: TcpListener, door: AsteriskDoor) {
-        let (doors, stop) = (self.doors.clone(), self.close_doors.clone());
+        let (doors, stop) = (self.doors.clone(), self.close_asterisk.clone());
         self.doors.clone().spawn(listen::accept(
             listener,
             Tuning::Asterisk,
@@ -166,9 +165,11 @@ impl House {
                         return;
                     };
                     let deadline = config.limits.handshake_timeout;
-                    let stop = house.close_doors.clone();
-                    let handle =
-                        |request, address| door.handle(request, address, &config, place.clone());
+                    let stop = house.close_asterisk.clone();
+                    // Each request has its own snapshot: a reload counts on open connections, too.
+                    let handle = |request, address| {
+                        door.handle(request, address, &house.config.load_full(), place.clone())
+                    };
                     Box::pin(door::serve(stream, peer, None, deadline, stop, handle)).await;
                 }
             },
@@ -201,6 +202,7 @@ impl House {
                     let stop = house.close_doors.clone();
                     let handle = |request, address| {
                         let now = tokio::time::Instant::now().into_std();
+                        let config = house.config.load_full();
                         door.handle(request, address, &config, now, place.clone())
                     };
                     Box::pin(door::serve(stream, peer, tls, deadline, stop, handle)).await;

@@ -146,12 +146,20 @@ async fn watch(
     log: LogControl,
     metrics: Arc<Metrics>,
 ) {
+    let mut reloading = std::pin::pin!(reload(&files, &config, &log, &metrics));
+    let mut is_reloading = false;
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => {}
             _ = signals.interrupt.recv() => {}
-            _ = signals.hangup.recv() => {
-                reload(&files, &config, &log, &metrics).await;
+            // Here, so that a reload that hangs on a name server keeps no other signal waiting.
+            () = &mut reloading, if is_reloading => {
+                is_reloading = false;
+                continue;
+            }
+            _ = signals.hangup.recv(), if !is_reloading => {
+                reloading.set(reload(&files, &config, &log, &metrics));
+                is_reloading = true;
                 continue;
             }
         }

@@ -12,6 +12,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+use tokio_tungstenite::tungstenite::{client::IntoClientRequest, http::HeaderValue};
 
 /// The status of a plain request over TLS.
 async fn get(gateway: &Gateway, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
@@ -105,12 +106,24 @@ async fn an_address_that_is_not_allowed_is_403_on_both_sides() {
     assert!(error.to_string().contains("403"), "{error}");
 }
 
+#[tokio::test]
+async fn a_web_page_can_not_place_calls_at_asterisks_port() {
+    let gateway = Gateway::start().await;
+    let stream = TcpStream::connect(gateway.asterisk).await.unwrap();
+    let url = format!("ws://{}/", gateway.asterisk);
+    let mut request = url.into_client_request().unwrap();
+    request.headers_mut().insert("origin", HeaderValue::from_static("https://evil.example"));
+    let error = tokio_tungstenite::client_async(request, stream).await.unwrap_err();
+    assert!(error.to_string().contains("403"), "{error}");
+}
+
 /// A gateway behind a proxy on this machine: the address is the one that the proxy names.
 async fn behind_proxy(change: impl FnOnce(&mut Value)) -> Gateway {
     Gateway::with(
         |c| {
             c["trusted_proxies"] = json!(["127.0.0.1"]);
-            c["allowed_browser_ips"] = json!(["192.0.2.0/24", "2001:db8::/32"]);
+            // With the proxy's own, to which nobody may be mistaken.
+            c["allowed_browser_ips"] = json!(["127.0.0.1", "192.0.2.0/24", "2001:db8::/32"]);
             change(c);
         },
         json!({}),
@@ -128,9 +141,31 @@ async fn behind_a_trusted_proxy_the_forwarded_address_counts_and_a_forged_one_do
         ("198.51.100.1", 403),
         ("192.0.2.7, 198.51.100.1", 403), // the left one is the client's own invention
         ("nonsense", 403),
+        ("", 403),
+        ("192.0.2.7, nonsense", 403),
+        ("nonsense, 192.0.2.7", 101),
     ] {
         let headers = [("origin", ORIGIN), ("x-forwarded-for", forwarded)];
         assert_eq!(login_status(&gateway, &path, &headers).await, status, "{forwarded}");
+    }
+}
+
+#[tokio::test]
+async fn a_forwarded_address_in_bytes_that_are_no_text_is_not_overlooked() {
+    let gateway = behind_proxy(|_| {}).await;
+    let path = format!("/phone?token={}", token("2001"));
+    for (forwarded, status) in
+        [(b"\xff, 198.51.100.1".as_slice(), 403), (b"\xff", 403), (b"\xff, 192.0.2.7", 426)]
+    {
+        let mut stream = tls(&gateway).await;
+        let mut request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
+        request.push_str("X-Forwarded-For: ");
+        let request = [request.as_bytes(), forwarded, b"\r\n\r\n"].concat();
+        stream.write_all(&request).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = soon("an answer", stream.read_to_end(&mut answer)).await;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
     }
 }
 
@@ -278,8 +313,9 @@ async fn a_flood_of_a_phone_costs_its_own_call_only() {
 async fn what_is_no_websocket_is_told_so() {
     let gateway = Gateway::start().await;
     let path = format!("/phone?token={}", token("2001"));
-    assert_eq!(get(&gateway, &path, &[("Origin", ORIGIN)]).await.0, 426);
-    assert_eq!(get(&gateway, "/phone?token=x", &[("Origin", ORIGIN)]).await.0, 401);
+    // A page that asks why its login failed: a GET of the same origin has no Origin.
+    assert_eq!(get(&gateway, &path, &[]).await.0, 426);
+    assert_eq!(get(&gateway, "/phone?token=x", &[]).await.0, 401);
     assert_eq!(get(&gateway, "/nothing", &[]).await.0, 404);
     let (status, page) = get(&gateway, "/", &[]).await;
     assert_eq!(status, 200);
@@ -333,4 +369,38 @@ async fn the_operator_sees_health_readiness_and_metrics() {
     let metrics = fetch("/metrics").await;
     assert!(metrics.contains("goastgateway_phones 1"), "{metrics}");
     assert!(metrics.contains("goastgateway_build_info{version="), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_refusal_closes_its_connection_and_fills_no_log() {
+    let gateway = Gateway::start().await;
+    let mut stream = tls(&gateway).await;
+    // Ten in one breath: the first is answered, then the door closes.
+    stream.write_all(&b"GET /phone HTTP/1.1\r\nHost: x\r\n\r\n".repeat(10)).await.unwrap();
+    let mut answers = Vec::new();
+    let _ = soon("the end", stream.read_to_end(&mut answers)).await;
+    let answers = String::from_utf8_lossy(&answers).into_owned();
+    assert_eq!(answers.matches("HTTP/1.1 401").count(), 1, "{answers}");
+    assert!(answers.to_ascii_lowercase().contains("connection: close"), "{answers}");
+}
+
+#[tokio::test]
+async fn a_reload_counts_on_connections_that_are_open_too() {
+    let gateway = Gateway::start().await;
+    let mut stream = tls(&gateway).await;
+    let request = format!("GET /phone?token={} HTTP/1.1\r\nHost: x\r\n\r\n", token("2001"));
+    let mut first = [0; 12];
+    stream.write_all(request.as_bytes()).await.unwrap();
+    soon("an answer", stream.read_exact(&mut first)).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 426", "the token is good");
+    let mut settings: Value =
+        serde_json::from_slice(&std::fs::read(&gateway.files.config).unwrap()).unwrap();
+    settings["jwt_secret"] = json!("quite another secret, long enough for anybody");
+    std::fs::write(&gateway.files.config, settings.to_string()).unwrap();
+    gateway.reload();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut rest = Vec::new();
+    let _ = soon("the rest", stream.read_to_end(&mut rest)).await;
+    let rest = String::from_utf8_lossy(&rest).into_owned();
+    assert!(rest.contains("HTTP/1.1 401"), "{rest}");
 }

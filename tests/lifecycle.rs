@@ -227,6 +227,27 @@ async fn sigterm_under_a_running_call_loses_no_frame_and_ends_after_it() {
 }
 
 #[tokio::test]
+async fn sigterm_leaves_a_hunt_its_phones_until_it_is_over() {
+    let groups =
+        json!({ "G01": { "strategy": "sequential", "members": ["201", "202"], "timeout": 0.5 } });
+    let mut gateway = Gateway::with(|_| {}, groups).await;
+    let mut one = Phone::ready(&gateway, "201").await;
+    let mut two = Phone::ready(&gateway, "202").await;
+    let mut pbx = Pbx::dial(&gateway, "G01").await;
+    one.expect("RINGING").await;
+    gateway.control.drain.cancel();
+    one.expect("HANGUP").await;
+    two.expect("RINGING").await; // idle when the gateway was told to stop
+    two.say("ANSWER").await;
+    pbx.expect("ANSWER").await;
+    assert_eq!(one.closed().await, Some(1012), "no call wants it any more");
+    pbx.hang_up().await;
+    two.expect("HANGUP").await;
+    assert_eq!(two.closed().await, Some(1012));
+    gateway.stopped().await;
+}
+
+#[tokio::test]
 async fn a_second_sigterm_ends_at_once() {
     let mut program = Program::start(|_| {});
     let (mut pbx, mut phone) = talking(&program.doors, "2001").await;

@@ -7,7 +7,6 @@
 use std::{
     collections::{HashMap, VecDeque},
     future::{Future, poll_fn},
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -16,7 +15,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
-    time::{Instant, Sleep},
+    time::Instant,
 };
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
@@ -25,26 +24,28 @@ use tracing::{debug, info, warn};
 use super::{
     ami::message::Action,
     message::{Command, ControlFormat, Event, MediaStart, format_of, parse},
+    route,
 };
 use crate::{
     call::{
-        CallId, Extension, RingId,
+        CallId, Extension, ForLog, RingId,
         ending::Ending,
-        hunt::{Offered, Plan},
+        hunt::Offered,
         machine::{Call, Input, Output},
     },
-    config::{Config, Strategy},
+    config::Config,
     exchange::{
-        Exchange,
+        Exchange, Hunting,
         line::{AudioLine, CallEvent, RingHandle},
     },
     media::{
-        frame::{FORMAT, FRAME_BYTES},
+        frame::{self, FORMAT, FRAME_BYTES},
         framer::Framer,
         pacer::{self, Pacer},
     },
     net::{
         hop::{HopReceiver, HopSender, hop},
+        timer::Timer,
         wire::{Closed, Turn, Wire},
     },
     report::Report,
@@ -53,8 +54,6 @@ use crate::{
 /// Events of phones that may wait for a call. Each ringing reserves two, so a group may have half
 /// as many members as this; the configuration allows fewer.
 const CALL_MAILBOX: usize = 2 * crate::config::MAX_GROUP_MEMBERS;
-/// Asterisk closes on a longer message, whatever frame size it asked for.
-const MAX_FRAME: usize = 65_530;
 /// How long the manager has to end a call before HANGUP does it without a cause.
 const AMI_TIME: Duration = Duration::from_millis(300);
 /// How long Asterisk has to close after HANGUP before the gateway does.
@@ -82,6 +81,8 @@ pub struct Leg<S> {
     frame_bytes: usize,
     media: Option<Media>,
     report: Report,
+    /// While phones are rung; a gateway that stops lets no phone go meanwhile.
+    hunting: Option<Hunting>,
     first_message: Option<Instant>,
     /// When HANGUP is sent because the manager has not ended the call.
     hangup_command_at: Option<Instant>,
@@ -100,13 +101,6 @@ struct Media {
     /// Asterisk's audio in frames for the phone.
     downward: Framer,
     passed_down: u64,
-}
-
-/// One sleep for all deadlines of a call. It is moved forwards only when it has fired, because
-/// most deadlines are put off before they come.
-struct Timer {
-    sleep: Pin<Box<Sleep>>,
-    set_to: Instant,
 }
 
 enum Happening {
@@ -132,13 +126,11 @@ where
             frame_bytes: FRAME_BYTES,
             media: None,
             report: Report::new(id, now.into_std(), context.exchange.metrics.clone()),
+            hunting: None,
             first_message: Some(first_message),
             hangup_command_at: None,
             hangup_by: None,
-            timer: Timer {
-                sleep: Box::pin(tokio::time::sleep_until(first_message)),
-                set_to: first_message,
-            },
+            timer: Timer::new(first_message),
             actions: Vec::new(),
             context,
         }
@@ -184,6 +176,10 @@ where
         if let Poll::Ready(Some(event)) = self.events.1.poll_recv(cx) {
             return Poll::Ready(Happening::Phone(event));
         }
+        // Before the wire: whoever floods it uses up what the runtime lets one task do in a turn.
+        if let Poll::Ready(time) = self.poll_timer(cx) {
+            return Poll::Ready(time);
+        }
         self.poll_audio_from_phone(cx);
         loop {
             match self.wire.poll_turn(cx) {
@@ -197,10 +193,10 @@ where
                     }
                 }
                 Poll::Ready(turn) => return Poll::Ready(Happening::Turn(turn)),
-                Poll::Pending => break,
+                // What was sent in this turn may have moved a deadline.
+                Poll::Pending => return self.poll_timer(cx),
             }
         }
-        self.poll_timer(cx)
     }
 
     fn poll_audio_from_phone(&mut self, cx: &mut Context<'_>) {
@@ -219,18 +215,7 @@ where
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
         let Some(at) = self.deadline() else { return Poll::Pending };
-        if at < self.timer.set_to {
-            self.timer.set(at);
-        }
-        while self.timer.sleep.as_mut().poll(cx).is_ready() {
-            if at <= Instant::now() {
-                // To be set anew by the next deadline, whatever it is.
-                self.timer.set_to = Instant::now() + Duration::from_secs(86_400);
-                return Poll::Ready(Happening::Time);
-            }
-            self.timer.set(at);
-        }
-        Poll::Pending
+        self.timer.poll(at, cx).map(|()| Happening::Time)
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -325,7 +310,7 @@ where
                 }
             }
             Event::Error { text } => {
-                warn!(call = %self.report.id(), text = %text.escape_debug(), "Asterisk reports")
+                warn!(call = %self.report.id(), text = %ForLog(&text), "Asterisk reports")
             }
             Event::DtmfEnd { .. } | Event::QueueDrained | Event::Other => {}
         }
@@ -335,38 +320,44 @@ where
         let (config, exchange) = (self.context.config.clone(), self.context.exchange.clone());
         let format = self.format.unwrap_or(ControlFormat::Text);
         exchange.format_seen(format, config.asterisk.format);
-        let dialled = dialled(&start, format, &config);
-        self.report.start(&start, dialled.as_ref());
         let call = self.report.id();
-        let connection = &start.connection_id;
+        let asked = route::asked_for(&start, format, &config);
+        let dialled = asked.extension;
+        self.report.start(&start, dialled.as_ref());
+        let connection = ForLog(&start.connection_id);
+        let variable = &config.asterisk.extension_variable;
+        if asked.by_fallback
+            && let Some(ext) = &dialled
+        {
+            // Often it is a forgotten underscore in Set(_WS_EXTEN=…).
+            info!(%call, %connection, "{variable} is not set: {ext} taken from the connection's name");
+        }
+        let frame_bytes = frame::size(start.optimal_frame_size);
         let input = if exchange.is_draining() {
             info!(%call, "refused: the gateway is shutting down");
             Input::Refuse(Ending::Draining)
-        } else if start.format != FORMAT {
+        } else if start.format != FORMAT || frame_bytes.is_none() {
             warn!(
-                %call, connection = %connection.escape_debug(), format = %start.format.escape_debug(),
-                "refused: the gateway speaks slin16; dial Dial(WebSocket/{}/{}c(slin16)n,60,r)",
-                connection.escape_debug(),
+                %call, format = %ForLog(&start.format), bytes = start.optimal_frame_size,
+                "refused: the gateway speaks slin16; dial Dial(WebSocket/{connection}/{}c(slin16)n,60,r)",
                 if format == ControlFormat::Json { "f(json)" } else { "" },
             );
             Input::Refuse(Ending::FormatRefused)
-        } else if let Some(ext) = dialled {
-            let (plan, is_group) = plan(&ext, &config);
+        } else if let (Some(ext), Some(bytes)) = (dialled, frame_bytes) {
+            self.frame_bytes = bytes;
+            self.hunting = Some(exchange.hunt());
+            let (plan, is_group) = route::plan(&ext, &config);
             self.report.dialled_group(is_group);
             info!(%call, %ext, group = is_group, "call");
             Input::Start(plan)
         } else {
             warn!(
-                %call, connection = %connection.escape_debug(),
-                "refused: MEDIA_START names no extension; set the channel variable {} (JSON) or \
-                 name the section so that exten_search_pattern finds the extension in it",
-                config.asterisk.extension_variable,
+                %call, %connection,
+                "refused: MEDIA_START names no extension; set the channel variable {variable} \
+                 (JSON) or name the section so that exten_search_pattern finds the extension in it",
             );
             Input::Refuse(Ending::NoExtension)
         };
-        if start.optimal_frame_size >= 2 {
-            self.frame_bytes = start.optimal_frame_size.min(MAX_FRAME);
-        }
         self.drive(input);
     }
 
@@ -425,6 +416,7 @@ where
 
     fn answer(&mut self, ring: RingId, now: Instant) {
         self.command(Command::Answer);
+        self.hunting = None;
         let Some(handle) = self.rings.get_mut(&ring) else { return };
         let (to_phone, phone_in) = hop();
         let (phone_out, from_phone) = hop();
@@ -459,6 +451,8 @@ where
 
     fn ended(&mut self, ending: Ending, now: Instant) {
         self.rings.clear();
+        self.hunting = None;
+        self.first_message = None;
         if let Some(media) = self.media.take() {
             let counts = media.pacer.counts();
             let audio = &mut self.report.record.audio;
@@ -472,53 +466,5 @@ where
             audio.to_phone = media.passed_down - audio.dropped_phone_slow.min(media.passed_down);
         }
         self.report.ended(ending, now.into_std());
-    }
-}
-
-/// The extension that MEDIA_START asks for: the variable in JSON, else from the connection's name.
-fn dialled(start: &MediaStart, format: ControlFormat, config: &Config) -> Option<Extension> {
-    let asterisk = &config.asterisk;
-    let pattern = &asterisk.exten_search_pattern;
-    let variable = start.variables.get(&asterisk.extension_variable);
-    let text = match (format, variable.filter(|value| !value.is_empty())) {
-        (ControlFormat::Text, _) => pattern.in_text(&start.connection_id),
-        (ControlFormat::Json, Some(value)) => Some(value.clone()),
-        (ControlFormat::Json, None) => {
-            let found = pattern.in_json(&start.connection_id);
-            if let Some(found) = &found {
-                // Often it is a forgotten underscore in Set(_WS_EXTEN=…).
-                info!(
-                    connection = %start.connection_id.escape_debug(),
-                    "the channel variable {} is not set: taking the extension {} from the \
-                     connection's name",
-                    asterisk.extension_variable,
-                    found.escape_debug(),
-                );
-            }
-            found
-        }
-    };
-    Extension::parse(&text?)
-}
-
-/// Whom to ring for what was dialled.
-fn plan(ext: &Extension, config: &Config) -> (Plan, bool) {
-    let Some(group) = config.groups.get(ext.as_str()) else {
-        let timeout = config.calls.ring_timeout;
-        return (Plan::Together { members: vec![ext.clone()], timeout }, false);
-    };
-    let members = group.members.iter().map(|m| Extension::from(m.as_str())).collect();
-    let timeout = group.timeout;
-    let plan = match group.strategy {
-        Strategy::RingAll => Plan::Together { members, timeout },
-        Strategy::Sequential => Plan::InTurn { members, timeout, rounds: group.rounds },
-    };
-    (plan, true)
-}
-
-impl Timer {
-    fn set(&mut self, at: Instant) {
-        self.sleep.as_mut().reset(at);
-        self.set_to = at;
     }
 }

@@ -5,7 +5,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use hyper::{Request, Response, StatusCode, body::Incoming};
+use hyper::{Request, Response, StatusCode, body::Incoming, header::ORIGIN};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
@@ -46,6 +46,12 @@ impl AsteriskDoor {
             self.refuse(address, "address");
             return answer(StatusCode::FORBIDDEN, "this address may not connect\n");
         }
+        if request.headers().contains_key(ORIGIN) {
+            // Asterisk never sends one. A browser always does, so this is a web page that found
+            // the port and would place calls.
+            self.refuse(address, "origin");
+            return answer(StatusCode::FORBIDDEN, "this port is for Asterisk, not for browsers\n");
+        }
         let upgrade = match Upgrade::of(&mut request) {
             Ok(upgrade) => upgrade,
             Err(NotAnUpgrade::Plain) => {
@@ -68,7 +74,7 @@ impl AsteriskDoor {
     }
 
     fn refuse(&self, address: IpAddr, reason: &'static str) {
-        warn!(%address, "refused: not in allowed_asterisk_ips");
+        warn!(%address, reason, "connection to Asterisk's port refused");
         self.exchange.metrics.refused.get_or_create(&ReasonLabel { reason }).inc();
     }
 }

@@ -4,3 +4,4 @@ pub mod ami;
 pub mod leg;
 pub mod listener;
 pub mod message;
+pub mod route;

@@ -16,16 +16,25 @@ use std::{fmt, sync::Arc};
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Extension(Arc<str>);
 
-/// No real extension is longer, and it stands in logs and tables.
+/// Longest extension; Asterisk's own limit is 79 and nobody dials more than a few digits.
 pub const MAX_EXTENSION: usize = 64;
 
+/// Whether a name can be an extension or a group: 1 to [`MAX_EXTENSION`] of `A-Z a-z 0-9` and
+/// `_ . + * # @ -`, of which at least one is a letter, a digit, `*` or `#`.
+///
+/// The set holds what is dialled (`2001`, `*97`, `#9`, `+81312345678`) and what user names look
+/// like (`john.doe@example`). It holds nothing that ends a line, a header, a dial string or a
+/// path: such a name can be written anywhere.
+pub fn is_extension(name: &str) -> bool {
+    (1..=MAX_EXTENSION).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.+*#@-".contains(&b))
+        && name.bytes().any(|b| b.is_ascii_alphanumeric() || b"*#".contains(&b))
+}
+
 impl Extension {
-    /// An extension from outside: 1 to [`MAX_EXTENSION`] characters, no space, nothing that could
-    /// break a log line or a command.
+    /// An extension from outside, if it is one.
     pub fn parse(text: &str) -> Option<Self> {
-        let fits = !text.is_empty() && text.chars().count() <= MAX_EXTENSION;
-        let clean = |c: char| !c.is_control() && !c.is_whitespace();
-        (fits && text.chars().all(clean)).then(|| text.into())
+        is_extension(text).then(|| text.into())
     }
 
     pub fn as_str(&self) -> &str {
@@ -52,13 +61,35 @@ const TELEPHONE_DIGITS: usize = 7;
 /// [`Extension::as_str`].
 impl fmt::Display for Extension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = &*self.0;
-        if text.bytes().filter(u8::is_ascii_digit).count() < TELEPHONE_DIGITS {
-            return f.write_str(text);
+        ForLog(&self.0).fmt(f)
+    }
+}
+
+/// A text from outside, for a log: nothing in it can end a line, and telephone numbers in it are
+/// shortened. Asterisk's channel names hold the name of a section, which may be a number.
+pub struct ForLog<'a>(pub &'a str);
+
+impl fmt::Display for ForLog<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0;
+        while !rest.is_empty() {
+            let word = |c: char| c.is_ascii_alphanumeric();
+            let end = rest.find(|c| !word(c)).unwrap_or(rest.len());
+            let (run, after) = rest.split_at(end);
+            let is_number =
+                run.len() >= TELEPHONE_DIGITS && run.bytes().all(|b| b.is_ascii_digit());
+            if is_number {
+                write!(f, "{}…{}", &run[..3], &run[run.len() - 2..])?;
+            } else {
+                f.write_str(run)?;
+            }
+            let mut others = after.chars();
+            if let Some(other) = others.next() {
+                write!(f, "{}", other.escape_debug())?;
+            }
+            rest = others.as_str();
         }
-        let end = text.char_indices().rev().nth(1).map_or(0, |(at, _)| at);
-        let start = text.char_indices().nth(3).map_or(end, |(at, _)| at);
-        write!(f, "{}…{}", &text[..start], &text[end..])
+        Ok(())
     }
 }
 
@@ -95,6 +126,13 @@ impl fmt::Debug for CallId {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct LoginId(pub u64);
 
+/// Which ringing of which call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RingKey {
+    pub call: CallId,
+    pub ring: RingId,
+}
+
 /// One ringing of one phone by one call. A phone that a call rings again is rung under a new
 /// number, so an event of the first ringing can't be taken for one of the second.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -111,12 +149,26 @@ mod tests {
             ("support", "support"),
             ("agent-123456", "agent-123456"),
             ("0312345678", "031…78"),
-            ("+81312345678", "+81…78"),
-            ("日本0312345678番", "日本0…8番"),
+            ("+81312345678", "+813…78"),
         ] {
             assert_eq!(Extension::from(text).to_string(), shown);
             assert_eq!(format!("{:?}", Extension::from(text)), shown);
             assert_eq!(Extension::from(text).as_str(), text);
+        }
+    }
+
+    #[test]
+    fn a_text_from_outside_can_neither_end_a_line_of_the_log_nor_show_a_number() {
+        for (text, shown) in [
+            (
+                "WebSocket/ws-ext-0312345678/0x7fcb140066a0",
+                "WebSocket/ws-ext-031…78/0x7fcb140066a0",
+            ),
+            ("x\nfake", "x\\nfake"),
+            ("日本", "日本"),
+            ("", ""),
+        ] {
+            assert_eq!(ForLog(text).to_string(), shown);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::phone::token::is_extension;
+use crate::call::is_extension;
 
 /// Extensions that one command makes sections for; more is a slip of the hand.
 const MOST_EXTENSIONS: usize = 10_000;

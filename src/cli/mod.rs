@@ -12,9 +12,9 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    call::is_extension,
     config::{self, Config, DEFAULT_CONFIG, DEFAULT_GROUPS, Files, GroupsFile},
     daemon::{self, EX_CONFIG},
-    phone::token::is_extension,
 };
 
 const ABOUT: &str = "\

@@ -116,7 +116,7 @@ fn validity(section: &Section, cert: &std::path::Path) {
 /// The public key that tokens are verified with.
 pub(super) fn public_key(item: &Item) -> Option<VerifyingKey> {
     let path = item.text("/usr/local/etc/goastgateway-jwt.pem")?;
-    let pem = match std::fs::read(path) {
+    let pem = match tls::read_pem(std::path::Path::new(path)) {
         Ok(pem) => pem,
         Err(error) => {
             item.problem(

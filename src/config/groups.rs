@@ -11,7 +11,7 @@ use super::{
     json::{Section, Sheet, entries},
     problem::Findings,
 };
-use crate::phone::token::{MAX_EXTENSION, is_extension};
+use crate::call::{MAX_EXTENSION, is_extension};
 
 const KEYS: &[&str] = &["strategy", "members", "timeout", "rounds"];
 

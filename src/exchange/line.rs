@@ -12,9 +12,8 @@ use tokio::sync::{
 
 use super::Exchange;
 use crate::{
-    call::{CallId, Extension, RingId},
+    call::{CallId, Extension, RingId, RingKey},
     net::hop::{HopReceiver, HopSender},
-    phone::session::RingKey,
 };
 
 /// What a call learns from a phone.

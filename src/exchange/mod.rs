@@ -6,7 +6,7 @@ pub mod line;
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use tokio::sync::mpsc;
@@ -43,8 +43,13 @@ pub struct PhoneHandle {
 pub struct Exchange {
     registry: Mutex<Registry<PhoneHandle>>,
     next_login: AtomicU64,
-    /// Cancelled when the gateway begins to stop; phones leave when they are in no call.
+    /// Cancelled when the gateway begins to stop: no call and no login is taken any more.
     pub draining: CancellationToken,
+    /// Cancelled when phones that are in no call are to leave: when the gateway stops and no call
+    /// hunts any more, which may still want them.
+    pub leaving: CancellationToken,
+    /// Calls that hunt.
+    hunts: AtomicUsize,
     /// Whether it was said that Asterisk speaks another format than the configuration expects.
     format_warned: AtomicBool,
     pub metrics: Arc<Metrics>,
@@ -71,6 +76,8 @@ impl Exchange {
             registry: Mutex::default(),
             next_login: AtomicU64::new(1),
             draining: CancellationToken::new(),
+            leaving: CancellationToken::new(),
+            hunts: AtomicUsize::new(0),
             format_warned: AtomicBool::new(false),
             metrics,
             ami,
@@ -106,16 +113,18 @@ impl Exchange {
     }
 
     /// Takes an extension away from a login that is dead or replaced, and ends its task.
-    pub fn evict(&self, ext: &Extension, login: LoginId) {
-        if let Some(phone) = self.log_out(ext, login) {
-            phone.kicked.cancel();
-        }
+    /// False if it held it no more.
+    pub fn evict(&self, ext: &Extension, login: LoginId) -> bool {
+        let Some(phone) = self.log_out(ext, login) else { return false };
+        phone.kicked.cancel();
+        true
     }
 
     fn log_out(&self, ext: &Extension, login: LoginId) -> Option<PhoneHandle> {
         let mut registry = self.registry();
         let phone = registry.unregister(ext, login);
         self.metrics.phones.set(registry.len() as i64);
+        self.metrics.phones_busy.set(registry.taken() as i64);
         phone
     }
 
@@ -131,8 +140,9 @@ impl Exchange {
         let phone = match registry.claim(ext, call, ring) {
             Claim::Away => return Err(Offered::Away),
             Claim::Busy => return Err(Offered::Busy),
-            Claim::Taken(_, phone) => phone.clone(),
+            Claim::Taken(phone) => phone.clone(),
         };
+        self.metrics.phones_busy.set(registry.taken() as i64);
         drop(registry);
         // From here on, dropping the handle releases the phone.
         let mut handle = RingHandle::new(self.clone(), ext.clone(), call, ring);
@@ -143,7 +153,6 @@ impl Exchange {
         {
             return Err(Offered::Away);
         }
-        self.metrics.phones_busy.set(self.registry().taken() as i64);
         Ok(handle)
     }
 
@@ -173,9 +182,38 @@ impl Exchange {
         }
     }
 
+    /// Begins to stop.
+    pub fn drain(&self) {
+        self.draining.cancel();
+        self.leave_if_no_call_hunts();
+    }
+
+    /// A call begins to hunt, until the guard is dropped.
+    pub fn hunt(self: &Arc<Self>) -> Hunting {
+        self.hunts.fetch_add(1, Ordering::AcqRel);
+        Hunting(self.clone())
+    }
+
+    fn leave_if_no_call_hunts(&self) {
+        if self.is_draining() && self.hunts.load(Ordering::Acquire) == 0 {
+            self.leaving.cancel();
+        }
+    }
+
     /// Whether the gateway stops: no call and no login is taken any more.
     pub fn is_draining(&self) -> bool {
         self.draining.is_cancelled()
+    }
+}
+
+/// A call that hunts.
+#[derive(Debug)]
+pub struct Hunting(Arc<Exchange>);
+
+impl Drop for Hunting {
+    fn drop(&mut self) {
+        self.0.hunts.fetch_sub(1, Ordering::AcqRel);
+        self.0.leave_if_no_call_hunts();
     }
 }
 

@@ -13,6 +13,24 @@ pub const FRAME_TIME: Duration = Duration::from_millis(20);
 /// One frame's size: 320 samples of two bytes.
 pub const FRAME_BYTES: usize = 640;
 
+/// Frames that Asterisk may ask for: 10 to 60 ms of whole samples.
+const SIZES: std::ops::RangeInclusive<usize> = FRAME_BYTES / 2..=FRAME_BYTES * 3;
+
+/// The size of Asterisk's frames by what MEDIA_START says; 0 leaves it to us. `None` where it is
+/// none that speech can be cut into.
+pub fn size(optimal: usize) -> Option<usize> {
+    match optimal {
+        0 => Some(FRAME_BYTES),
+        bytes if SIZES.contains(&bytes) && bytes % 2 == 0 => Some(bytes),
+        _ => None,
+    }
+}
+
+/// How long a frame of this many bytes sounds.
+pub fn time(bytes: usize) -> Duration {
+    Duration::from_micros(bytes as u64 * 1_000_000 / u64::from(2 * SAMPLE_RATE))
+}
+
 /// Peak below which a frame counts as silence: about −48 dBFS, room noise behind a noise
 /// suppressor, and nothing that anybody would miss 20 ms of.
 pub const SILENCE_PEAK: u16 = 128;
@@ -42,6 +60,20 @@ mod tests {
             assert_eq!(silence(bytes).len(), bytes);
             assert!(is_silence(&silence(bytes)));
         }
+    }
+
+    #[test]
+    fn frames_of_10_to_60_ms_are_taken_and_others_refused() {
+        for (optimal, bytes) in
+            [(640, Some(640)), (0, Some(640)), (320, Some(320)), (1920, Some(1920))]
+        {
+            assert_eq!(size(optimal), bytes);
+        }
+        for optimal in [1, 2, 318, 641, 1922, usize::MAX] {
+            assert_eq!(size(optimal), None);
+        }
+        assert_eq!(time(FRAME_BYTES), FRAME_TIME);
+        assert_eq!(time(320), FRAME_TIME / 2);
     }
 
     #[test]

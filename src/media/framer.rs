@@ -35,11 +35,6 @@ impl Framer {
         }
         self.rest.extend_from_slice(&piece);
     }
-
-    /// Forgets an unfinished frame.
-    pub fn clear(&mut self) {
-        self.rest.clear();
-    }
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::frame::{FRAME_TIME, is_silence, silence};
+use super::frame::{self, FRAME_TIME, is_silence, silence};
 
 /// How far Asterisk may be ahead when a frame is handed to it. Two frames bridge our own lateness;
 /// more would be out of our hands.
@@ -80,6 +80,7 @@ pub struct PacerCounts {
 #[derive(Debug)]
 pub struct Pacer {
     frame_bytes: usize,
+    frame_time: Duration,
     /// When Asterisk will have played all that it was sent.
     played_out: Instant,
     held: VecDeque<Bytes>,
@@ -91,13 +92,13 @@ pub struct Pacer {
     ask_at: Instant,
     /// How far ahead Asterisk was believed to be when it was asked, while the answer is outstanding.
     asked: Option<Duration>,
-    last_reported: Option<u32>,
     counts: PacerCounts,
 }
 
 /// The least delay of the current and the last window, and since when it has been needless.
 #[derive(Debug)]
 struct Floor {
+    frame_time: Duration,
     window_began: Instant,
     current: Duration,
     needless_since: Option<Instant>,
@@ -112,15 +113,15 @@ impl Pacer {
     pub fn new(frame_bytes: usize, now: Instant) -> Self {
         Self {
             frame_bytes,
+            frame_time: frame::time(frame_bytes),
             played_out: now,
             held: VecDeque::new(),
             last_frame: None,
             xoff: false,
             recovering_until: now,
-            floor: Floor::new(now),
+            floor: Floor::new(frame::time(frame_bytes), now),
             ask_at: now + ASK_EVERY,
             asked: None,
-            last_reported: None,
             counts: PacerCounts::default(),
         }
     }
@@ -149,7 +150,7 @@ impl Pacer {
             self.counts.late += self.held.len() as u64 - 1;
             self.held.drain(..self.held.len() - 1);
             self.recovering_until = now + RECOVERY;
-            self.floor = Floor::new(now);
+            self.floor = Floor::new(frame::time(self.frame_bytes), now);
         }
         self.release(now, actions);
     }
@@ -199,22 +200,21 @@ impl Pacer {
 
     /// Asterisk reported its queue (`STATUS`).
     pub fn status(&mut self, queue_length: u32, now: Instant, actions: &mut Vec<Action>) {
-        self.last_reported = Some(queue_length);
         let Some(believed) = self.asked.take() else { return };
         if queue_length >= FLUSH_FRAMES {
             self.played_out = now;
             self.counts.late += self.held.len() as u64;
             self.held.clear();
             self.recovering_until = now + RECOVERY;
-            self.floor = Floor::new(now);
+            self.floor = Floor::new(frame::time(self.frame_bytes), now);
             actions.push(Action::Flush);
             return;
         }
         // The question travels behind the frames that were sent before it, so the answer is about
         // them and no others, however long the way is: it is held against the belief of that moment.
         // A frame that waits for its tick may be reported or not: one frame is no difference.
-        let reported = FRAME_TIME * queue_length;
-        if reported.abs_diff(believed) > FRAME_TIME {
+        let reported = self.frame_time * queue_length;
+        if reported.abs_diff(believed) > self.frame_time {
             let ahead = (self.ahead(now) + reported).saturating_sub(believed);
             self.played_out = now + ahead;
         }
@@ -235,17 +235,12 @@ impl Pacer {
         self.played_out.saturating_duration_since(now)
     }
 
-    /// The queue that Asterisk reported last, in frames.
-    pub fn last_reported(&self) -> Option<u32> {
-        self.last_reported
-    }
-
     pub fn counts(&self) -> PacerCounts {
         self.counts
     }
 
     fn backlog(&self, now: Instant) -> Duration {
-        self.ahead(now) + FRAME_TIME * self.held.len() as u32
+        self.ahead(now) + self.frame_time * self.held.len() as u32
     }
 
     /// Takes needless delay out of what is held.
@@ -263,7 +258,8 @@ impl Pacer {
     }
 
     fn release_at(&self) -> Instant {
-        self.played_out.checked_sub(AHEAD - FRAME_TIME).unwrap_or(self.played_out)
+        let early = AHEAD.saturating_sub(self.frame_time);
+        self.played_out.checked_sub(early).unwrap_or(self.played_out)
     }
 
     fn release(&mut self, now: Instant, actions: &mut Vec<Action>) {
@@ -290,13 +286,14 @@ impl Pacer {
     }
 
     fn account(&mut self, now: Instant) {
-        self.played_out = self.played_out.max(now) + FRAME_TIME;
+        self.played_out = self.played_out.max(now) + self.frame_time;
     }
 }
 
 impl Floor {
-    fn new(now: Instant) -> Self {
+    fn new(frame_time: Duration, now: Instant) -> Self {
         Self {
+            frame_time,
             window_began: now,
             current: Duration::MAX,
             needless_since: None,
@@ -311,7 +308,7 @@ impl Floor {
         if now.saturating_duration_since(self.window_began) < WINDOW {
             return;
         }
-        if self.current >= EXCESS {
+        if self.current >= EXCESS.max(self.frame_time) {
             self.needless_since.get_or_insert(self.window_began);
             self.excess = self.current;
         } else {
@@ -326,14 +323,14 @@ impl Floor {
     fn would_take(&self, now: Instant, is_silence: impl FnOnce() -> bool) -> bool {
         let Some(since) = self.needless_since else { return false };
         let forced = now.saturating_duration_since(since) >= PATIENCE && now >= self.forced_after;
-        self.excess >= FRAME_TIME && (forced || is_silence())
+        self.excess >= self.frame_time && (forced || is_silence())
     }
 
     fn took_one(&mut self, now: Instant) {
         self.forced_after = now + FORCED_EVERY;
-        self.excess = self.excess.saturating_sub(FRAME_TIME);
-        self.current = self.current.saturating_sub(FRAME_TIME);
-        if self.excess < FRAME_TIME {
+        self.excess = self.excess.saturating_sub(self.frame_time);
+        self.current = self.current.saturating_sub(self.frame_time);
+        if self.excess < self.frame_time {
             self.needless_since = None;
         }
     }
@@ -708,5 +705,20 @@ mod tests {
         }
         let counts = pacer.counts();
         assert_eq!((counts.sent, counts.ahead, counts.late), (1_000, 0, 0), "{counts:?}");
+    }
+
+    #[test]
+    fn frames_of_another_length_are_paced_by_their_own_time() {
+        for (bytes, frames) in [(320, 1_000u32), (1280, 250)] {
+            let start = Instant::now();
+            let mut pacer = Pacer::new(bytes, start);
+            let every = frame::time(bytes);
+            for n in 0..frames {
+                let mut out = Vec::new();
+                let frame = Bytes::from(vec![9; bytes]);
+                pacer.push(frame.clone(), start + every * n, &mut out);
+                assert_eq!(out, [Action::Send(frame)], "{bytes} bytes, frame {n}");
+            }
+        }
     }
 }

@@ -106,18 +106,20 @@ pub(super) fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> 
     })
 }
 
+/// A file of certificates or of a key: a file, and no longer than such a file is.
+pub fn read_pem(path: &Path) -> io::Result<Vec<u8>> {
+    let meta = fs::metadata(path)?;
+    if !meta.is_file() {
+        return Err(io::Error::other("not a file"));
+    }
+    if meta.len() > MAX_PEM {
+        return Err(io::Error::other("too large for a certificate or key"));
+    }
+    fs::read(path)
+}
+
 fn read(path: &Path, part: Part) -> Result<Vec<u8>, TlsError> {
-    let read = || -> io::Result<Vec<u8>> {
-        let meta = fs::metadata(path)?;
-        if !meta.is_file() {
-            return Err(io::Error::other("not a file"));
-        }
-        if meta.len() > MAX_PEM {
-            return Err(io::Error::other("too large for a certificate or key"));
-        }
-        fs::read(path)
-    };
-    read().map_err(|error| {
+    read_pem(path).map_err(|error| {
         let fault = match error.kind() {
             io::ErrorKind::NotFound => Fault::Missing,
             io::ErrorKind::PermissionDenied => Fault::Permission,

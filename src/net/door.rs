@@ -19,6 +19,10 @@ use crate::config::TlsIdentity;
 /// The head of a request: a token of 8 KiB and then some.
 const MAX_HEAD: usize = 16 * 1024;
 
+/// How long a connection may speak HTTP. A page is loaded in a second; who takes longer reads
+/// slowly to hold a place.
+const HTTP_LIFE: Duration = Duration::from_secs(60);
+
 /// TLS and the HTTP requests of one connection, until it is closed, upgraded or `stop`.
 pub async fn serve<H>(
     stream: TcpStream,
@@ -51,7 +55,7 @@ pub async fn serve<H>(
     let mut connection = std::pin::pin!(connection);
     let result = tokio::select! {
         result = connection.as_mut() => result,
-        () = stop.cancelled() => {
+        () = stop_or(&stop, tokio::time::sleep(HTTP_LIFE.max(deadline))) => {
             connection.as_mut().graceful_shutdown();
             // What is being answered is; what only idles is closed.
             timeout(deadline, connection.as_mut()).await.unwrap_or(Ok(()))
@@ -59,5 +63,12 @@ pub async fn serve<H>(
     };
     if let Err(error) = result {
         debug!(%address, %error, "HTTP connection ended");
+    }
+}
+
+async fn stop_or(stop: &CancellationToken, time: tokio::time::Sleep) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = time => {}
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 
-/// Frames that may wait for a socket: 200 ms. What is older helps nobody.
+/// Frames of 20 ms that may wait for a socket: 200 ms. What is older helps nobody.
 pub const HOP_FRAMES: usize = 10;
 
 #[derive(Debug, Default)]

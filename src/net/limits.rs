@@ -15,10 +15,8 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use super::address::bucket;
 
-/// The time in which failed logins are counted.
-const FAILURE_WINDOW: Duration = Duration::from_secs(60);
-/// Addresses with failures that are remembered; beyond it the oldest half is forgotten.
-const FAILURE_ADDRESSES: usize = 10_000;
+/// Addresses that a tally remembers; beyond it the oldest half is forgotten.
+const TALLY_ADDRESSES: usize = 10_000;
 
 /// Open connections.
 #[derive(Debug, Default)]
@@ -121,43 +119,50 @@ impl Drop for Place {
     }
 }
 
-/// Failed logins of the last minute, by address.
-#[derive(Debug, Default)]
-pub struct Failures(Mutex<HashMap<IpAddr, (Instant, u32)>>);
+/// How often something happened in the last while, by address.
+#[derive(Debug)]
+pub struct Tally {
+    window: Duration,
+    counts: Mutex<HashMap<IpAddr, (Instant, u32)>>,
+}
 
-impl Failures {
-    /// Whether this address has to wait.
-    pub fn is_blocked(&self, address: IpAddr, limit: u32, now: Instant) -> bool {
-        let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match failures.get(&bucket(address)) {
-            Some((since, count)) => {
-                *count >= limit && now.saturating_duration_since(*since) < FAILURE_WINDOW
-            }
-            None => false,
+impl Tally {
+    /// Counts of windows this long.
+    pub fn new(window: Duration) -> Self {
+        Self { window, counts: Mutex::default() }
+    }
+
+    /// How often it has happened in this address's window.
+    pub fn of(&self, address: IpAddr, now: Instant) -> u32 {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        match counts.get(&bucket(address)) {
+            Some((since, count)) if !self.is_old(*since, now) => *count,
+            _ => 0,
         }
     }
 
-    /// Counts a failure.
-    pub fn count(&self, address: IpAddr, now: Instant) {
-        if address.to_canonical().is_loopback() {
-            return;
+    /// Counts once more; gives the count.
+    pub fn count(&self, address: IpAddr, now: Instant) -> u32 {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.len() >= TALLY_ADDRESSES {
+            counts.retain(|_, (since, _)| !self.is_old(*since, now));
         }
-        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_old = |since: Instant| now.saturating_duration_since(since) >= FAILURE_WINDOW;
-        if failures.len() >= FAILURE_ADDRESSES {
-            failures.retain(|_, (since, _)| !is_old(*since));
-        }
-        if failures.len() >= FAILURE_ADDRESSES {
-            let mut times: Vec<Instant> = failures.values().map(|(since, _)| *since).collect();
+        if counts.len() >= TALLY_ADDRESSES {
+            let mut times: Vec<Instant> = counts.values().map(|(since, _)| *since).collect();
             times.sort_unstable();
             let middle = times[times.len() / 2];
-            failures.retain(|_, (since, _)| *since > middle);
+            counts.retain(|_, (since, _)| *since > middle);
         }
-        let (since, count) = failures.entry(bucket(address)).or_insert((now, 0));
-        if is_old(*since) {
+        let (since, count) = counts.entry(bucket(address)).or_insert((now, 0));
+        if self.is_old(*since, now) {
             (*since, *count) = (now, 0);
         }
         *count = count.saturating_add(1);
+        *count
+    }
+
+    fn is_old(&self, since: Instant, now: Instant) -> bool {
+        now.saturating_duration_since(since) >= self.window
     }
 }
 
@@ -195,28 +200,28 @@ mod tests {
         assert!(connections.0.lock().unwrap().by_address.is_empty());
     }
 
+    const WINDOW: Duration = Duration::from_secs(60);
+
     #[test]
-    fn failed_logins_block_an_address_until_the_minute_is_over() {
-        let failures = Failures::default();
+    fn a_tally_is_an_addresss_own_and_forgotten_after_its_window() {
+        let tally = Tally::new(WINDOW);
         let now = Instant::now();
-        for _ in 0..3 {
-            assert!(!failures.is_blocked(ip("192.0.2.1"), 3, now));
-            failures.count(ip("192.0.2.1"), now);
+        for n in 1..=3 {
+            assert_eq!(tally.count(ip("192.0.2.1"), now), n);
         }
-        assert!(failures.is_blocked(ip("192.0.2.1"), 3, now));
-        assert!(!failures.is_blocked(ip("192.0.2.2"), 3, now));
-        assert!(!failures.is_blocked(ip("192.0.2.1"), 3, now + FAILURE_WINDOW));
+        assert_eq!(tally.of(ip("192.0.2.1"), now), 3);
+        assert_eq!(tally.of(ip("192.0.2.2"), now), 0);
+        assert_eq!(tally.of(ip("192.0.2.1"), now + WINDOW), 0);
+        assert_eq!(tally.count(ip("192.0.2.1"), now + WINDOW), 1);
     }
 
     #[test]
-    fn failures_of_any_number_of_addresses_are_remembered_in_bounded_memory() {
-        let failures = Failures::default();
+    fn any_number_of_addresses_is_remembered_in_bounded_memory() {
+        let tally = Tally::new(WINDOW);
         let now = Instant::now();
-        for n in 0..3 * FAILURE_ADDRESSES as u32 {
-            failures.count(IpAddr::from(n.to_be_bytes()), now + Duration::from_millis(n.into()));
+        for n in 0..3 * TALLY_ADDRESSES as u32 {
+            tally.count(IpAddr::from(n.to_be_bytes()), now + Duration::from_millis(n.into()));
         }
-        assert!(failures.0.lock().unwrap().len() <= FAILURE_ADDRESSES);
-        failures.count(ip("127.0.0.1"), now);
-        assert!(!failures.is_blocked(ip("127.0.0.1"), 1, now), "never loopback");
+        assert!(tally.counts.lock().unwrap().len() <= TALLY_ADDRESSES);
     }
 }

@@ -15,6 +15,8 @@ const BACKLOG: i32 = 1024;
 const ACCEPT_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// A dead peer is found after about 20 + 3 × 5 s, also on a connection that says nothing.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(20), Duration::from_secs(5), 3);
+/// The same for a peer that takes nothing of what was sent: keepalive doesn't run then.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 /// Unsent audio that the kernel may hide from us for one peer: six frames.
 const NOTSENT_LOWAT: u32 = 4096;
 /// The kernel's send buffer for one phone. The default swallows two minutes of audio of a phone
@@ -68,6 +70,7 @@ fn tune(stream: &TcpStream, tuning: Tuning) -> io::Result<()> {
     let keepalive =
         TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(retries);
     socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     if tuning == Tuning::Phone {
         socket.set_send_buffer_size(SEND_BUFFER)?;
         socket.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;

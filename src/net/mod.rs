@@ -11,6 +11,7 @@ pub mod hop;
 pub mod io;
 pub mod limits;
 pub mod listen;
+pub mod timer;
 pub mod tls;
 pub mod upgrade;
 pub mod wire;

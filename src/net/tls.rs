@@ -16,7 +16,9 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
-pub use super::certificate::{CertificateFacts, Fault, Part, TlsError, certificate_facts};
+pub use super::certificate::{
+    CertificateFacts, Fault, Part, TlsError, certificate_facts, read_pem,
+};
 use super::certificate::{read_chain, read_key, unusable};
 
 /// The process's ticket keys; they rotate by themselves.

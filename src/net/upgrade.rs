@@ -8,7 +8,7 @@ use hyper::{
     Method, Request, Response, StatusCode, Version,
     body::{Bytes, Incoming},
     header::{
-        CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+        CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
         SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
     },
     upgrade::OnUpgrade,
@@ -76,12 +76,19 @@ impl Accepted {
 
 /// Whether this subprotocol is among those that the client offers.
 pub fn offers(headers: &HeaderMap, protocol: &str) -> bool {
-    headers
-        .get_all(SEC_WEBSOCKET_PROTOCOL)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|offered| offered.trim().eq_ignore_ascii_case(protocol))
+    has(headers, SEC_WEBSOCKET_PROTOCOL, protocol)
+}
+
+/// Whether a WebSocket is asked for, in whatever way.
+pub fn is_upgrade(headers: &HeaderMap) -> bool {
+    has(headers, UPGRADE, "websocket")
+}
+
+/// Whether a header that lists tokens holds this one.
+fn has(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name);
+    let mut tokens = values.iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
+    tokens.any(|value| value.trim().eq_ignore_ascii_case(token))
 }
 
 fn check(
@@ -89,15 +96,7 @@ fn check(
     version: Version,
     headers: &HeaderMap,
 ) -> Result<HeaderValue, NotAnUpgrade> {
-    let has = |name, token: &str| {
-        headers
-            .get_all(name)
-            .iter()
-            .filter_map(|value: &HeaderValue| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .any(|value| value.trim().eq_ignore_ascii_case(token))
-    };
-    if !has(UPGRADE, "websocket") || !has(CONNECTION, "upgrade") {
+    if !is_upgrade(headers) || !has(headers, CONNECTION, "upgrade") {
         return Err(NotAnUpgrade::Plain);
     }
     if method != Method::GET || version < Version::HTTP_11 {

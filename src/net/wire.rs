@@ -39,6 +39,8 @@ pub struct Wire<S> {
     ws: WebSocketStream<S>,
     out: VecDeque<Message>,
     flushing: bool,
+    /// A message was refused: the connection has failed its owner.
+    overflowed: bool,
     closed: bool,
 }
 
@@ -88,13 +90,14 @@ where
             .max_message_size(Some(max_message))
             .max_frame_size(Some(max_message));
         let ws = WebSocketStream::from_partially_read(stream, rest, role, Some(config)).await;
-        Self { ws, out: VecDeque::new(), flushing: false, closed: false }
+        Self { ws, out: VecDeque::new(), flushing: false, overflowed: false, closed: false }
     }
 
     /// Hands a message over for writing; it leaves with the next turn. A message of more than
     /// [`OUT_MESSAGES`] in waiting is refused.
     pub fn send(&mut self, message: Message) -> Result<(), Overflow> {
         if self.out.len() >= OUT_MESSAGES {
+            self.overflowed = true;
             return Err(Overflow);
         }
         self.out.push_back(message);
@@ -104,11 +107,6 @@ where
     /// How many messages wait to be written.
     pub fn waiting(&self) -> usize {
         self.out.len()
-    }
-
-    /// Whether everything that was sent has gone to the kernel: the moment to send more audio.
-    pub fn is_clear(&self) -> bool {
-        self.out.is_empty() && !self.flushing
     }
 
     /// Writes what waits, as far as the peer takes it. An error shows in the next turn.
@@ -135,7 +133,7 @@ where
         if self.closed {
             return Poll::Pending;
         }
-        if self.out.len() >= OUT_MESSAGES {
+        if self.overflowed {
             return self.over(Closed::Stalled);
         }
         let _ = self.poll_write(cx);
@@ -258,6 +256,6 @@ mod tests {
         };
         let (turn, ()) = tokio::join!(wire.turn(), read);
         assert_eq!(turn, Turn::Text("ANSWER".into()));
-        assert!(wire.is_clear());
+        assert_eq!(wire.waiting(), 0);
     }
 }

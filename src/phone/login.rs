@@ -51,8 +51,8 @@ pub async fn serve<S>(
     let login = registration.login;
     info!(%ext, %remote, login = login.0, "phone logged in");
     exchange.metrics.logins.inc();
-    let draining = exchange.draining.clone();
-    let task = PhoneTask::new(wire, registration, mailbox, kicked, draining);
+    let leaving = exchange.leaving.clone();
+    let task = PhoneTask::new(wire, registration, mailbox, kicked, leaving);
     let end = Box::pin(task.run()).await;
     let reason = end.as_str();
     if end == LoginEnd::Silent {
@@ -77,8 +77,9 @@ async fn log_in(
         if duplicate == DuplicateLogin::Reject && is_alive(&holder).await {
             return None;
         }
-        exchange.evict(ext, holder.login);
-        info!(%ext, login = holder.login.0, "older login dropped for a newer one");
+        if exchange.evict(ext, holder.login) {
+            info!(%ext, login = holder.login.0, "older login dropped for a newer one");
+        }
     }
     None
 }
@@ -86,8 +87,11 @@ async fn log_in(
 /// Whether a phone answers a ping. It must be asked through its own task, which owns the socket.
 async fn is_alive(phone: &PhoneHandle) -> bool {
     let (reply, answer) = oneshot::channel();
-    if phone.commands.try_send(PhoneCommand::Probe(reply)).is_err() {
+    // A task with too much to do is not a phone that is dead; one that has ended is.
+    if phone.commands.try_send(PhoneCommand::Probe(reply)).is_ok()
+        && timeout(PROBE_TIME, answer).await.is_err()
+    {
         return false;
     }
-    matches!(timeout(PROBE_TIME, answer).await, Ok(Ok(())))
+    !phone.commands.is_closed()
 }

@@ -1,18 +1,11 @@
 //! PURE: what a phone is doing, as the gateway knows it.
 //!
 //! Promises: a phone has one call at most; every `RINGING` that it was told is ended by exactly
-//! one `HANGUP`, whoever hung up (the Go gateway says it to the phone that hung up, too); an
-//! answer that comes too late is answered by `HANGUP`.
+//! one `HANGUP`, whoever hung up (the Go gateway says it to the phone that hung up, too), for as
+//! long as it is logged in; an answer that comes too late is answered by `HANGUP`.
 
 use super::plain::{FromPhone, ToPhone};
-use crate::call::{CallId, RingId};
-
-/// Which ringing of which call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RingKey {
-    pub call: CallId,
-    pub ring: RingId,
-}
+use crate::call::RingKey;
 
 /// What a phone is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -105,6 +98,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    use crate::call::{CallId, RingId};
 
     fn key(call: u128, ring: u32) -> RingKey {
         RingKey { call: CallId::from_uuid(uuid::Uuid::from_u128(call)), ring: RingId(ring) }

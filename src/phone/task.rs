@@ -26,10 +26,12 @@ use super::{
     session::{Input, Output, Session},
 };
 use crate::{
+    call::RingKey,
     exchange::{
         Registration,
         line::{AudioLine, Offer, PhoneCommand, Reporter},
     },
+    media::{frame::FRAME_BYTES, framer::Framer},
     net::wire::{Closed, Turn, Wire},
 };
 
@@ -74,10 +76,13 @@ pub struct PhoneTask<S> {
     registration: Registration,
     commands: mpsc::Receiver<PhoneCommand>,
     kicked: CancellationToken,
-    draining: CancellationToken,
+    leaving: CancellationToken,
     session: Session,
     reporter: Option<Reporter>,
     line: Option<AudioLine>,
+    /// The phone's audio of this call in whole frames. What the hop drops is a frame then, never a
+    /// piece that would shift all samples after it.
+    framer: Framer,
     /// The line of an answer that was in time, until the session turns audio on.
     offered_line: Option<AudioLine>,
     ping_timer: Pin<Box<Sleep>>,
@@ -110,17 +115,18 @@ where
         registration: Registration,
         commands: mpsc::Receiver<PhoneCommand>,
         kicked: CancellationToken,
-        draining: CancellationToken,
+        leaving: CancellationToken,
     ) -> Self {
         Self {
             wire,
             registration,
             commands,
             kicked,
-            draining,
+            leaving,
             session: Session::default(),
             reporter: None,
             line: None,
+            framer: Framer::new(FRAME_BYTES),
             offered_line: None,
             ping_timer: Box::pin(tokio::time::sleep(PING_EVERY)),
             life: Life::default(),
@@ -130,7 +136,7 @@ where
     /// Serves the phone until it is gone.
     pub async fn run(mut self) -> LoginEnd {
         let mut kicked = Box::pin(self.kicked.clone().cancelled_owned());
-        let mut drain = Box::pin(self.draining.clone().cancelled_owned());
+        let mut drain = Box::pin(self.leaving.clone().cancelled_owned());
         let mut draining = false;
         let end = loop {
             let happening = poll_fn(|cx| {
@@ -168,9 +174,10 @@ where
     }
 
     async fn leave(self, end: LoginEnd) {
-        let Self { mut wire, registration, reporter, line, .. } = self;
-        // The extension is free and the call is told before the goodbye, which may take a second.
-        drop((registration, reporter, line));
+        let Self { mut wire, registration, reporter, line, commands, .. } = self;
+        // The extension is free and every call is told before the goodbye, which may take a second;
+        // a call that rang in this very moment waits in the mailbox.
+        drop((registration, commands, reporter, line));
         match end {
             LoginEnd::Replaced => {
                 let _ = wire.send(Message::text(ToPhone::Kicked.as_str()));
@@ -192,7 +199,7 @@ where
                 Poll::Ready(Turn::Binary(audio)) => {
                     self.life.heard = true;
                     if let Some(line) = &self.line {
-                        line.from_phone.push(audio);
+                        self.framer.push(audio, |frame| line.from_phone.push(frame));
                     }
                 }
                 Poll::Ready(turn) => return Poll::Ready(Happening::Turn(turn)),
@@ -241,7 +248,7 @@ where
         if self.session == Session::Idle {
             self.reporter = Some(reporter);
         } // else it is dropped below, which turns the call away
-        self.input(Input::Ring(super::session::RingKey { call, ring }));
+        self.input(Input::Ring(RingKey { call, ring }));
     }
 
     fn text(&mut self, text: &str) {
@@ -272,7 +279,10 @@ where
                         reporter.hung_up();
                     }
                 }
-                Output::AudioOn => self.line = self.offered_line.take(),
+                Output::AudioOn => {
+                    self.framer = Framer::new(FRAME_BYTES);
+                    self.line = self.offered_line.take();
+                }
                 Output::AudioOff => self.line = None,
                 Output::TurnAway(_) => debug!(ext = %self.registration.ext, "second call refused"),
             }
@@ -343,8 +353,8 @@ mod tests {
         let handle = PhoneHandle { login: exchange.next_login(), commands, kicked: kicked.clone() };
         let registration = exchange.log_in(&"2001".into(), handle).unwrap();
         let wire = Wire::server(near, Vec::new(), 65_500).await;
-        let draining = exchange.draining.clone();
-        let task = PhoneTask::new(wire, registration, mailbox, kicked, draining);
+        let leaving = exchange.leaving.clone();
+        let task = PhoneTask::new(wire, registration, mailbox, kicked, leaving);
         let ws = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
         (ws, tokio::spawn(task.run()), exchange)
     }

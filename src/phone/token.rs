@@ -18,14 +18,14 @@ use serde_json::Value;
 
 pub use key::{KeyError, VerifyingKey};
 
-use crate::config::Secret;
+use crate::{
+    call::{MAX_EXTENSION, is_extension},
+    config::Secret,
+};
 
 /// Longest token that is looked at. Ours have 160 bytes; an identity provider's with an RSA-4096
 /// signature and a long list of roles stays below this, and the HTTP head does too.
 pub const MAX_TOKEN: usize = 8 * 1024;
-
-/// Longest extension; Asterisk's own limit is 79 and nobody dials more than a few digits.
-pub const MAX_EXTENSION: usize = 64;
 
 /// Last second of the year 9999. An `exp` beyond it is a mistake (milliseconds for seconds, which
 /// would make a token that never expires), not a date.
@@ -90,18 +90,6 @@ impl TokenError {
             Self::BadExtension => "token_bad_ext",
         }
     }
-}
-
-/// Whether a name can be an extension or a group: 1 to [`MAX_EXTENSION`] of `A-Z a-z 0-9` and
-/// `_ . + * # @ -`, of which at least one is a letter, a digit, `*` or `#`.
-///
-/// The set holds what is dialled (`2001`, `*97`, `#9`, `+81312345678`) and what user names look
-/// like (`john.doe@example`). It holds nothing that ends a line, a header, a dial string or a
-/// path: such a name can be written anywhere.
-pub fn is_extension(name: &str) -> bool {
-    (1..=MAX_EXTENSION).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.+*#@-".contains(&b))
-        && name.bytes().any(|b| b.is_ascii_alphanumeric() || b"*#".contains(&b))
 }
 
 /// The keys of one configuration, ready to verify tokens.
