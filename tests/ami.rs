@@ -173,3 +173,40 @@ async fn a_channel_name_that_is_a_pattern_or_a_line_break_never_reaches_the_mana
     let action = session.action().await;
     assert!(action.contains("Channel: WebSocket/ws-ext-endpoint/0x7f00"), "{action}");
 }
+
+#[tokio::test]
+async fn the_manager_is_reached_over_tls_and_only_with_a_certificate_that_is_trusted() {
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = support::write_certificate(folder.path());
+    let server = rustls::ServerConfig::builder_with_provider(
+        rustls::crypto::aws_lc_rs::default_provider().into(),
+    )
+    .with_safe_default_protocol_versions()
+    .unwrap()
+    .with_no_client_auth()
+    .with_single_cert(
+        vec![CertificateDer::from_pem_file(&cert).unwrap()],
+        PrivateKeyDer::from_pem_file(&key).unwrap(),
+    )
+    .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(server));
+    let other = tempfile::tempdir().unwrap();
+    let (stranger, _) = support::write_certificate(other.path());
+    for (authority, trusted) in [(&cert, true), (&stranger, false)] {
+        let manager = Manager::new().await;
+        let mut settings = manager.settings();
+        settings["tls"] = json!(true);
+        settings["ca_file"] = json!(authority);
+        let _gateway = Gateway::with(|c| c["ami"] = settings, json!({})).await;
+        let (stream, _) = soon("a connection", manager.0.accept()).await.unwrap();
+        let accepted = soon("a handshake", acceptor.accept(stream)).await;
+        assert_eq!(accepted.is_ok(), trusted);
+        if let Ok(mut stream) = accepted {
+            stream.write_all(b"Asterisk Call Manager/12.0.0\r\n").await.unwrap();
+            let mut lines = BufReader::new(stream).lines();
+            let line = soon("the login", lines.next_line()).await.unwrap().unwrap();
+            assert_eq!(line, "Action: Login");
+        }
+    }
+}

@@ -93,7 +93,7 @@ export async function build({ config = {}, groups = {}, ami = false } = {}) {
     const at = line.indexOf('=');
     return [line.slice(0, at), line.slice(at + 1)];
   }));
-  const manager = { host: '127.0.0.1', port: Number(env.AMI_PORT), username: env.AMI_USER, secret: env.AMI_SECRET };
+  const manager = { host: '127.0.0.1', port: Number(env.AMI_PORT), username: 'goastgateway', secret: env.AMI_SECRET };
   const settings = {
     asterisk_addr: `127.0.0.1:${asteriskPort}`,
     browser_addr: `127.0.0.1:${browserPort}`,
