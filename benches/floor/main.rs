@@ -65,7 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let browser = TcpListener::bind(browser)?;
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     for (listener, data) in [(&asterisk, ASTERISK_DOOR), (&browser, BROWSER_DOOR)] {
-            listener.set_nonblocking(true)?;
+        listener.set_nonblocking(true)?;
         epoll::add(&epoll, listener, EventData::new_u64(data), EventFlags::IN)?;
     }
     let mut floor = Floor {
@@ -258,8 +258,7 @@ impl Floor {
     fn hang_up(&mut self, other: Option<usize>) {
         let Some(Some(conn)) = other.and_then(|other| self.conns.get_mut(other)) else { return };
         conn.other = None;
-        let text: &[u8] =
-            if conn.ext.is_empty() { b"{\"command\":\"HANGUP\"}" } else { b"HANGUP" };
+        let text: &[u8] = if conn.ext.is_empty() { b"{\"command\":\"HANGUP\"}" } else { b"HANGUP" };
         self.send(other, ws::TEXT, text);
     }
 

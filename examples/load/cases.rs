@@ -61,7 +61,11 @@ pub fn phones(world: &mut World, order: &Order) -> io::Result<Report> {
     let busy = (now.cpu_us - from.cpu_us) / (order.seconds as f64 * 1e6);
     put(&mut report, "CPU of a core %", 100.0 * busy);
     put(&mut report, "RSS MiB", now.rss_kib / 1024.0);
-    put(&mut report, "RSS per idle phone KiB", (now.rss_kib - rest.rss_kib) / f64::from(order.count));
+    put(
+        &mut report,
+        "RSS per idle phone KiB",
+        (now.rss_kib - rest.rss_kib) / f64::from(order.count),
+    );
     put(&mut report, "phones lost", world.tally.phones_lost as f64);
     Ok(report)
 }

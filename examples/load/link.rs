@@ -66,7 +66,9 @@ impl Link {
         let mut read = || -> io::Result<bool> {
             let Some(tls) = &mut self.tls else {
                 let n = self.socket.read(scratch)?;
-                return Ok(n > 0 && take(&mut self.upgraded, &mut self.rest, &scratch[..n], &mut each));
+                return Ok(
+                    n > 0 && take(&mut self.upgraded, &mut self.rest, &scratch[..n], &mut each)
+                );
             };
             if tls.read_tls(&mut self.socket)? == 0 {
                 return Ok(false);

@@ -116,10 +116,7 @@ fn measure(run: &Run) -> Fallible<()> {
     };
     let report = case(&mut world, &order)?;
     let name = format!("{:?}", run.case).to_lowercase();
-    println!(
-        "{}",
-        json!({ "case": name, "count": run.count, "of": run.name, "report": report })
-    );
+    println!("{}", json!({ "case": name, "count": run.count, "of": run.name, "report": report }));
     Ok(())
 }
 

@@ -153,12 +153,7 @@ impl World {
             phones: HashMap::new(),
             legs: HashMap::new(),
             out: Vec::new(),
-            manner: Manner {
-                answers: true,
-                talk: 0,
-                phone_every: [FRAME_NS; 2],
-                pauses: false,
-            },
+            manner: Manner { answers: true, talk: 0, phone_every: [FRAME_NS; 2], pauses: false },
             tally: Tally::default(),
             idle_again: Vec::new(),
         })

@@ -41,6 +41,7 @@ use crate::{
         pacer::{Action, Pacer},
     },
     net::{
+        bell::Bell,
         hop::{HopReceiver, HopSender, hop},
         wire::{Closed, Turn, Wire},
     },
@@ -78,6 +79,8 @@ pub struct Leg<S> {
     first_message: Option<Instant>,
     hangup_by: Option<Instant>,
     timer: Timer,
+    /// Rings for everything that isn't audio.
+    bell: Bell,
     actions: Vec<Action>,
 }
 
@@ -129,6 +132,7 @@ where
                 sleep: Box::pin(tokio::time::sleep_until(first_message)),
                 set_to: first_message,
             },
+            bell: Bell::default(),
             actions: Vec::new(),
             context,
         }
@@ -141,11 +145,27 @@ where
         let mut stopped = false;
         loop {
             let happening = poll_fn(|cx| {
-                if !stopped && stop.as_mut().poll(cx).is_ready() {
-                    stopped = true;
-                    return Poll::Ready(Happening::Stop);
+                let rang = self.bell.has_rung(cx);
+                if rang {
+                    let waker = self.bell.waker().clone();
+                    let cx = &mut Context::from_waker(&waker);
+                    if !stopped && stop.as_mut().poll(cx).is_ready() {
+                        stopped = true;
+                        self.bell.stays_rung();
+                        return Poll::Ready(Happening::Stop);
+                    }
+                    if let Poll::Ready(Some(event)) = self.events.1.poll_recv(cx) {
+                        self.bell.stays_rung();
+                        return Poll::Ready(Happening::Phone(event));
+                    }
                 }
-                self.poll(cx)
+                if let Poll::Ready(turn) = self.poll_audio(cx) {
+                    if rang {
+                        self.bell.stays_rung(); // the timer was not asked
+                    }
+                    return Poll::Ready(Happening::Turn(turn));
+                }
+                self.poll_timer(rang).map(|()| Happening::Time)
             })
             .await;
             match happening {
@@ -170,10 +190,8 @@ where
         self.wire.close(1000, "").await;
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
-        if let Poll::Ready(Some(event)) = self.events.1.poll_recv(cx) {
-            return Poll::Ready(Happening::Phone(event));
-        }
+    /// Moves audio both ways; what isn't audio is returned.
+    fn poll_audio(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         self.poll_audio_from_phone(cx);
         loop {
             match self.wire.poll_turn(cx) {
@@ -186,11 +204,10 @@ where
                         });
                     }
                 }
-                Poll::Ready(turn) => return Poll::Ready(Happening::Turn(turn)),
-                Poll::Pending => break,
+                Poll::Ready(turn) => return Poll::Ready(turn),
+                Poll::Pending => return Poll::Pending,
             }
         }
-        self.poll_timer(cx)
     }
 
     fn poll_audio_from_phone(&mut self, cx: &mut Context<'_>) {
@@ -207,16 +224,24 @@ where
         }
     }
 
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
-        let Some(at) = self.deadline() else { return Poll::Pending };
+    fn poll_timer(&mut self, rang: bool) -> Poll<()> {
+        let Some(at) = self.deadline() else {
+            if rang {
+                self.bell.stays_rung(); // the timer was not asked
+            }
+            return Poll::Pending;
+        };
         if at < self.timer.set_to {
             self.timer.set(at);
+        } else if !rang {
+            return Poll::Pending;
         }
+        let cx = &mut Context::from_waker(self.bell.waker());
         while self.timer.sleep.as_mut().poll(cx).is_ready() {
             if at <= Instant::now() {
                 // To be set anew by the next deadline, whatever it is.
                 self.timer.set_to = Instant::now() + Duration::from_secs(86_400);
-                return Poll::Ready(Happening::Time);
+                return Poll::Ready(());
             }
             self.timer.set(at);
         }

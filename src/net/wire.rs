@@ -22,6 +22,8 @@ use tokio_tungstenite::{
     },
 };
 
+use super::bell::Bell;
+
 /// Read at once: six frames of audio. The library's default of 128 KiB is zeroed for each read.
 const READ_BUFFER: usize = 4 * 1024;
 /// Messages that may wait for a peer that doesn't read, before the connection counts as dead.
@@ -39,6 +41,8 @@ pub struct Wire<S> {
     out: VecDeque<Message>,
     flushing: bool,
     closed: bool,
+    /// Rings when there may be something to read; a wake-up to write costs no read.
+    readable: Bell,
 }
 
 /// What a turn brought.
@@ -87,7 +91,7 @@ where
             .max_message_size(Some(max_message))
             .max_frame_size(Some(max_message));
         let ws = WebSocketStream::from_partially_read(stream, rest, role, Some(config)).await;
-        Self { ws, out: VecDeque::new(), flushing: false, closed: false }
+        Self { ws, out: VecDeque::new(), flushing: false, closed: false, readable: Bell::default() }
     }
 
     /// Hands a message over for writing; it leaves with the next turn. A message of more than
@@ -138,11 +142,18 @@ where
             return self.over(Closed::Stalled);
         }
         let _ = self.poll_write(cx);
-        let turn = match Pin::new(&mut self.ws).poll_next(cx) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(Some(Ok(message))) => message,
-            Poll::Ready(None) => return self.over(Closed::InOrder),
-            Poll::Ready(Some(Err(error))) => {
+        if !self.readable.has_rung(cx) {
+            return Poll::Pending;
+        }
+        let mut read_cx = Context::from_waker(self.readable.waker());
+        let Poll::Ready(read) = Pin::new(&mut self.ws).poll_next(&mut read_cx) else {
+            return Poll::Pending;
+        };
+        self.readable.stays_rung();
+        let turn = match read {
+            Some(Ok(message)) => message,
+            None => return self.over(Closed::InOrder),
+            Some(Err(error)) => {
                 let closed = classify(&error);
                 if let Closed::Violation(what) = closed {
                     self.say_violation(cx, &error, what);

@@ -30,7 +30,10 @@ use crate::{
         Registration,
         line::{AudioLine, Offer, PhoneCommand, Reporter},
     },
-    net::wire::{Closed, Turn, Wire},
+    net::{
+        bell::Bell,
+        wire::{Closed, Turn, Wire},
+    },
 };
 
 /// How often a phone is pinged. Proxies cut idle connections after 60 s.
@@ -81,6 +84,8 @@ pub struct PhoneTask<S> {
     /// The line of an answer that was in time, until the session turns audio on.
     offered_line: Option<AudioLine>,
     ping_timer: Pin<Box<Sleep>>,
+    /// Rings for everything that isn't audio.
+    bell: Bell,
     life: Life,
 }
 
@@ -123,6 +128,7 @@ where
             line: None,
             offered_line: None,
             ping_timer: Box::pin(tokio::time::sleep(PING_EVERY)),
+            bell: Bell::default(),
             life: Life::default(),
         }
     }
@@ -134,14 +140,25 @@ where
         let mut draining = false;
         let end = loop {
             let happening = poll_fn(|cx| {
-                if kicked.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(Happening::Kicked);
+                if self.bell.has_rung(cx) {
+                    let waker = self.bell.waker().clone();
+                    let cx = &mut Context::from_waker(&waker);
+                    let mut rare = || {
+                        if kicked.as_mut().poll(cx).is_ready() {
+                            return Poll::Ready(Happening::Kicked);
+                        }
+                        if !draining && drain.as_mut().poll(cx).is_ready() {
+                            draining = true;
+                            return Poll::Ready(Happening::Drain);
+                        }
+                        self.poll_rare(cx)
+                    };
+                    if let Poll::Ready(happening) = rare() {
+                        self.bell.stays_rung();
+                        return Poll::Ready(happening);
+                    }
                 }
-                if !draining && drain.as_mut().poll(cx).is_ready() {
-                    draining = true;
-                    return Poll::Ready(Happening::Drain);
-                }
-                self.poll(cx)
+                self.poll_often(cx)
             })
             .await;
             match happening {
@@ -182,10 +199,15 @@ where
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
+    fn poll_rare(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
         if let Poll::Ready(Some(command)) = self.commands.poll_recv(cx) {
             return Poll::Ready(Happening::Command(command));
         }
+        ready!(self.ping_timer.as_mut().poll(cx));
+        Poll::Ready(Happening::PingTime)
+    }
+
+    fn poll_often(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
         self.poll_audio_to_phone(cx);
         loop {
             match self.wire.poll_turn(cx) {
@@ -196,11 +218,9 @@ where
                     }
                 }
                 Poll::Ready(turn) => return Poll::Ready(Happening::Turn(turn)),
-                Poll::Pending => break,
+                Poll::Pending => return Poll::Pending,
             }
         }
-        ready!(self.ping_timer.as_mut().poll(cx));
-        Poll::Ready(Happening::PingTime)
     }
 
     /// Audio goes out as the socket takes it; what it doesn't take waits in the hop, where the
