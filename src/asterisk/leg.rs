@@ -187,7 +187,7 @@ where
                 Happening::Stop => self.drive(Input::End(Ending::DrainTimeout)),
             }
         }
-        self.wire.close(1000, "").await;
+        Box::pin(self.wire.close(1000, "")).await;
     }
 
     /// Moves audio both ways; what isn't audio is returned.

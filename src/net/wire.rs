@@ -24,8 +24,8 @@ use tokio_tungstenite::{
 
 use super::bell::Bell;
 
-/// Read at once: six frames of audio. The library's default of 128 KiB is zeroed for each read.
-const READ_BUFFER: usize = 4 * 1024;
+/// Read at once: three frames of audio. The library's default of 128 KiB is zeroed for each read.
+const READ_BUFFER: usize = 2 * 1024;
 /// Messages that may wait for a peer that doesn't read, before the connection counts as dead.
 /// Control messages only, so a handful is much.
 const OUT_MESSAGES: usize = 32;
@@ -37,7 +37,8 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// A WebSocket over any stream.
 #[derive(Debug)]
 pub struct Wire<S> {
-    ws: WebSocketStream<S>,
+    /// In a box: it would be copied into every state that a task's future has.
+    ws: Box<WebSocketStream<S>>,
     out: VecDeque<Message>,
     flushing: bool,
     closed: bool,
@@ -91,6 +92,7 @@ where
             .max_message_size(Some(max_message))
             .max_frame_size(Some(max_message));
         let ws = WebSocketStream::from_partially_read(stream, rest, role, Some(config)).await;
+        let ws = Box::new(ws);
         Self { ws, out: VecDeque::new(), flushing: false, closed: false, readable: Bell::default() }
     }
 
@@ -118,14 +120,14 @@ where
     pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             if self.flushing {
-                match Pin::new(&mut self.ws).poll_flush(cx) {
+                match Pin::new(&mut *self.ws).poll_flush(cx) {
                     Poll::Ready(_) => self.flushing = false,
                     Poll::Pending => return Poll::Pending,
                 }
             }
             let Some(message) = self.out.pop_front() else { return Poll::Ready(()) };
             // One write for each message: Asterisk notices only one frame for each readiness.
-            if Pin::new(&mut self.ws).start_send(message).is_err() {
+            if Pin::new(&mut *self.ws).start_send(message).is_err() {
                 self.out.clear();
                 return Poll::Ready(());
             }
@@ -146,7 +148,7 @@ where
             return Poll::Pending;
         }
         let mut read_cx = Context::from_waker(self.readable.waker());
-        let Poll::Ready(read) = Pin::new(&mut self.ws).poll_next(&mut read_cx) else {
+        let Poll::Ready(read) = Pin::new(&mut *self.ws).poll_next(&mut read_cx) else {
             return Poll::Pending;
         };
         self.readable.stays_rung();
@@ -194,7 +196,7 @@ where
         let goodbye = poll_fn(|cx| {
             let _ = self.poll_write(cx);
             loop {
-                match Pin::new(&mut self.ws).poll_next(cx) {
+                match Pin::new(&mut *self.ws).poll_next(cx) {
                     Poll::Ready(Some(Ok(_))) => {}
                     Poll::Ready(_) => return Poll::Ready(()),
                     Poll::Pending => return Poll::Pending,
@@ -216,8 +218,8 @@ where
             _ => CloseCode::Protocol,
         };
         let frame = CloseFrame { code, reason: what.into() };
-        let _ = Pin::new(&mut self.ws).start_send(Message::Close(Some(frame)));
-        let _ = Pin::new(&mut self.ws).poll_flush(cx);
+        let _ = Pin::new(&mut *self.ws).start_send(Message::Close(Some(frame)));
+        let _ = Pin::new(&mut *self.ws).poll_flush(cx);
     }
 }
 

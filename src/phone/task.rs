@@ -180,7 +180,8 @@ where
                 break LoginEnd::Drained;
             }
         };
-        self.leave(end).await;
+        // In a box: the goodbye's state is as large as the task's, and idle phones need none.
+        Box::pin(self.leave(end)).await;
         end
     }
 
