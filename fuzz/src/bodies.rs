@@ -293,11 +293,12 @@ struct Peer<'a> {
 impl AsyncRead for Peer<'_> {
     fn poll_read(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.pause = !self.pause;
         if self.pause {
+            cx.waker().wake_by_ref(); // there is more, at once
             return Poll::Pending;
         }
         let length = self.piece.min(buf.remaining()).min(self.says.0.len());

@@ -44,6 +44,7 @@ use crate::{
         pacer::{self, Pacer},
     },
     net::{
+        bell::Bell,
         hop::{HopReceiver, HopSender, hop},
         timer::Timer,
         wire::{Closed, Turn, Wire},
@@ -88,6 +89,8 @@ pub struct Leg<S> {
     hangup_command_at: Option<Instant>,
     hangup_by: Option<Instant>,
     timer: Timer,
+    /// Rings for everything that isn't audio.
+    bell: Bell,
     actions: Vec<pacer::Action>,
 }
 
@@ -131,6 +134,7 @@ where
             hangup_command_at: None,
             hangup_by: None,
             timer: Timer::new(first_message),
+            bell: Bell::default(),
             actions: Vec::new(),
             context,
         }
@@ -143,11 +147,24 @@ where
         let mut stopped = false;
         loop {
             let happening = poll_fn(|cx| {
-                if !stopped && stop.as_mut().poll(cx).is_ready() {
-                    stopped = true;
-                    return Poll::Ready(Happening::Stop);
+                if self.bell.has_rung(cx) {
+                    let waker = self.bell.waker().clone();
+                    let cx = &mut Context::from_waker(&waker);
+                    let rare = if !stopped && stop.as_mut().poll(cx).is_ready() {
+                        stopped = true;
+                        Poll::Ready(Happening::Stop)
+                    } else {
+                        self.poll_rare(cx)
+                    };
+                    if rare.is_ready() {
+                        self.bell.stays_rung();
+                        return rare;
+                    }
                 }
-                self.poll(cx)
+                if let Poll::Ready(turn) = self.poll_audio(cx) {
+                    return Poll::Ready(Happening::Turn(turn));
+                }
+                self.poll_nearer_deadline()
             })
             .await;
             match happening {
@@ -169,17 +186,34 @@ where
                 Happening::Stop => self.drive(Input::End(Ending::DrainTimeout)),
             }
         }
-        self.wire.close(1000, "").await;
+        Box::pin(self.wire.close(1000, "")).await;
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
+    /// What is no audio. Before the wire is asked: whoever floods it uses up what the runtime lets
+    /// one task do in a turn.
+    fn poll_rare(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
         if let Poll::Ready(Some(event)) = self.events.1.poll_recv(cx) {
             return Poll::Ready(Happening::Phone(event));
         }
-        // Before the wire: whoever floods it uses up what the runtime lets one task do in a turn.
-        if let Poll::Ready(time) = self.poll_timer(cx) {
-            return Poll::Ready(time);
+        match self.deadline() {
+            Some(at) => self.timer.poll(at, cx).map(|()| Happening::Time),
+            None => self.timer.rest(),
         }
+    }
+
+    /// Audio may have moved a deadline nearer than what the timer is set to.
+    fn poll_nearer_deadline(&mut self) -> Poll<Happening> {
+        match self.deadline() {
+            Some(at) if self.timer.is_later_than(at) => {
+                let mut cx = Context::from_waker(self.bell.waker());
+                self.timer.poll(at, &mut cx).map(|()| Happening::Time)
+            }
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Moves audio both ways; what isn't audio is returned.
+    fn poll_audio(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         self.poll_audio_from_phone(cx);
         loop {
             match self.wire.poll_turn(cx) {
@@ -192,9 +226,8 @@ where
                         });
                     }
                 }
-                Poll::Ready(turn) => return Poll::Ready(Happening::Turn(turn)),
-                // What was sent in this turn may have moved a deadline.
-                Poll::Pending => return self.poll_timer(cx),
+                Poll::Ready(turn) => return Poll::Ready(turn),
+                Poll::Pending => return Poll::Pending,
             }
         }
     }
@@ -211,11 +244,6 @@ where
         if came {
             self.act();
         }
-    }
-
-    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
-        let Some(at) = self.deadline() else { return Poll::Pending };
-        self.timer.poll(at, cx).map(|()| Happening::Time)
     }
 
     fn deadline(&self) -> Option<Instant> {

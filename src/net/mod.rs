@@ -5,6 +5,7 @@
 //! writes.
 
 pub mod address;
+pub mod bell;
 mod certificate;
 pub mod door;
 pub mod hop;

@@ -27,7 +27,7 @@ impl Timer {
 
     /// Ready when the nearest deadline, which is this, has come.
     pub fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        if self.spent || deadline < self.fires_at {
+        if self.is_later_than(deadline) {
             self.set(deadline);
         }
         loop {
@@ -38,6 +38,17 @@ impl Timer {
             }
             self.set(deadline);
         }
+    }
+
+    /// Whether a deadline would come before the sleep fires.
+    pub fn is_later_than(&self, deadline: Instant) -> bool {
+        self.spent || deadline < self.fires_at
+    }
+
+    /// There is no deadline: the sleep may fire unheard, and the next deadline sets it anew.
+    pub fn rest<T>(&mut self) -> Poll<T> {
+        self.spent = true;
+        Poll::Pending
     }
 
     fn set(&mut self, at: Instant) {

@@ -22,8 +22,10 @@ use tokio_tungstenite::{
     },
 };
 
-/// Read at once: six frames of audio. The library's default of 128 KiB is zeroed for each read.
-const READ_BUFFER: usize = 4 * 1024;
+use super::bell::Bell;
+
+/// Read at once: three frames of audio. The library's default of 128 KiB is zeroed for each read.
+const READ_BUFFER: usize = 2 * 1024;
 /// Messages that may wait for a peer that doesn't read, before the connection counts as dead.
 /// Control messages only, so a handful is much.
 const OUT_MESSAGES: usize = 32;
@@ -36,12 +38,15 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// A WebSocket over any stream.
 #[derive(Debug)]
 pub struct Wire<S> {
-    ws: WebSocketStream<S>,
+    /// In a box: it would be copied into every state that a task's future has.
+    ws: Box<WebSocketStream<S>>,
     out: VecDeque<Message>,
     flushing: bool,
     /// A message was refused: the connection has failed its owner.
     overflowed: bool,
     closed: bool,
+    /// Rings when there may be something to read; a wake-up to write costs no read.
+    readable: Bell,
 }
 
 /// What a turn brought.
@@ -90,7 +95,14 @@ where
             .max_message_size(Some(max_message))
             .max_frame_size(Some(max_message));
         let ws = WebSocketStream::from_partially_read(stream, rest, role, Some(config)).await;
-        Self { ws, out: VecDeque::new(), flushing: false, overflowed: false, closed: false }
+        Self {
+            ws: Box::new(ws),
+            out: VecDeque::new(),
+            flushing: false,
+            overflowed: false,
+            closed: false,
+            readable: Bell::default(),
+        }
     }
 
     /// Hands a message over for writing; it leaves with the next turn. A message of more than
@@ -113,14 +125,14 @@ where
     pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             if self.flushing {
-                match Pin::new(&mut self.ws).poll_flush(cx) {
+                match Pin::new(&mut *self.ws).poll_flush(cx) {
                     Poll::Ready(_) => self.flushing = false,
                     Poll::Pending => return Poll::Pending,
                 }
             }
             let Some(message) = self.out.pop_front() else { return Poll::Ready(()) };
             // One write for each message: Asterisk notices only one frame for each readiness.
-            if Pin::new(&mut self.ws).start_send(message).is_err() {
+            if Pin::new(&mut *self.ws).start_send(message).is_err() {
                 self.out.clear();
                 return Poll::Ready(());
             }
@@ -137,11 +149,18 @@ where
             return self.over(Closed::Stalled);
         }
         let _ = self.poll_write(cx);
-        let turn = match Pin::new(&mut self.ws).poll_next(cx) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(Some(Ok(message))) => message,
-            Poll::Ready(None) => return self.over(Closed::InOrder),
-            Poll::Ready(Some(Err(error))) => {
+        if !self.readable.has_rung(cx) {
+            return Poll::Pending;
+        }
+        let mut read_cx = Context::from_waker(self.readable.waker());
+        let Poll::Ready(read) = Pin::new(&mut *self.ws).poll_next(&mut read_cx) else {
+            return Poll::Pending;
+        };
+        self.readable.stays_rung();
+        let turn = match read {
+            Some(Ok(message)) => message,
+            None => return self.over(Closed::InOrder),
+            Some(Err(error)) => {
                 let closed = classify(&error);
                 if let Closed::Violation(what) = closed {
                     self.say_violation(cx, &error, what);
@@ -182,7 +201,7 @@ where
         let goodbye = poll_fn(|cx| {
             let _ = self.poll_write(cx);
             loop {
-                match Pin::new(&mut self.ws).poll_next(cx) {
+                match Pin::new(&mut *self.ws).poll_next(cx) {
                     Poll::Ready(Some(Ok(_))) => {}
                     Poll::Ready(_) => return Poll::Ready(()),
                     Poll::Pending => return Poll::Pending,
@@ -204,8 +223,8 @@ where
             _ => CloseCode::Protocol,
         };
         let frame = CloseFrame { code, reason: what.into() };
-        let _ = Pin::new(&mut self.ws).start_send(Message::Close(Some(frame)));
-        let _ = Pin::new(&mut self.ws).poll_flush(cx);
+        let _ = Pin::new(&mut *self.ws).start_send(Message::Close(Some(frame)));
+        let _ = Pin::new(&mut *self.ws).poll_flush(cx);
     }
 }
 

@@ -32,7 +32,10 @@ use crate::{
         line::{AudioLine, Offer, PhoneCommand, Reporter},
     },
     media::{frame::FRAME_BYTES, framer::Framer},
-    net::wire::{Closed, Turn, Wire},
+    net::{
+        bell::Bell,
+        wire::{Closed, Turn, Wire},
+    },
 };
 
 /// How often a phone is pinged. Proxies cut idle connections after 60 s.
@@ -86,6 +89,8 @@ pub struct PhoneTask<S> {
     /// The line of an answer that was in time, until the session turns audio on.
     offered_line: Option<AudioLine>,
     ping_timer: Pin<Box<Sleep>>,
+    /// Rings for everything that isn't audio.
+    bell: Bell,
     life: Life,
 }
 
@@ -129,6 +134,7 @@ where
             framer: Framer::new(FRAME_BYTES),
             offered_line: None,
             ping_timer: Box::pin(tokio::time::sleep(PING_EVERY)),
+            bell: Bell::default(),
             life: Life::default(),
         }
     }
@@ -140,14 +146,25 @@ where
         let mut draining = false;
         let end = loop {
             let happening = poll_fn(|cx| {
-                if kicked.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(Happening::Kicked);
+                if self.bell.has_rung(cx) {
+                    let waker = self.bell.waker().clone();
+                    let cx = &mut Context::from_waker(&waker);
+                    let mut rare = || {
+                        if kicked.as_mut().poll(cx).is_ready() {
+                            return Poll::Ready(Happening::Kicked);
+                        }
+                        if !draining && drain.as_mut().poll(cx).is_ready() {
+                            draining = true;
+                            return Poll::Ready(Happening::Drain);
+                        }
+                        self.poll_rare(cx)
+                    };
+                    if let Poll::Ready(happening) = rare() {
+                        self.bell.stays_rung();
+                        return Poll::Ready(happening);
+                    }
                 }
-                if !draining && drain.as_mut().poll(cx).is_ready() {
-                    draining = true;
-                    return Poll::Ready(Happening::Drain);
-                }
-                self.poll(cx)
+                self.poll_often(cx)
             })
             .await;
             match happening {
@@ -169,7 +186,8 @@ where
                 break LoginEnd::Drained;
             }
         };
-        self.leave(end).await;
+        // In a box: the goodbye's state is as large as the task's, and idle phones need none.
+        Box::pin(self.leave(end)).await;
         end
     }
 
@@ -189,10 +207,15 @@ where
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
+    fn poll_rare(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
         if let Poll::Ready(Some(command)) = self.commands.poll_recv(cx) {
             return Poll::Ready(Happening::Command(command));
         }
+        ready!(self.ping_timer.as_mut().poll(cx));
+        Poll::Ready(Happening::PingTime)
+    }
+
+    fn poll_often(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
         self.poll_audio_to_phone(cx);
         loop {
             match self.wire.poll_turn(cx) {
@@ -203,11 +226,9 @@ where
                     }
                 }
                 Poll::Ready(turn) => return Poll::Ready(Happening::Turn(turn)),
-                Poll::Pending => break,
+                Poll::Pending => return Poll::Pending,
             }
         }
-        ready!(self.ping_timer.as_mut().poll(cx));
-        Poll::Ready(Happening::PingTime)
     }
 
     /// Audio goes out as the socket takes it; what it doesn't take waits in the hop, where the
