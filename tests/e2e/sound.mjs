@@ -49,7 +49,10 @@ export function delayBetween(said, heard, rate, maxMs = 4000) {
  * which something sounds that are somewhere in `said`, each nearly whole. A busy machine costs a
  * piece here and there; another voice would have none.
  */
-export function shareFound(said, heard, rate) {
+export function shareFound(said, heard, fullRate) {
+  // Half the rate holds the voice and takes a quarter of the time.
+  [said, heard] = [halve(said), halve(heard)];
+  const rate = fullRate / 2;
   const piece = Math.round(0.4 * rate);
   let [found, all] = [0, 0];
   for (let at = 0; at + piece <= heard.length; at += piece) {
@@ -62,6 +65,10 @@ export function shareFound(said, heard, rate) {
     if (likeness > 0.7) found++;
   }
   return all === 0 ? 0 : found / all;
+}
+
+function halve(samples) {
+  return Float32Array.from({ length: samples.length >> 1 }, (_, i) => (samples[2 * i] + samples[2 * i + 1]) / 2);
 }
 
 /** The share of tenths of a second in which, of these tones, the first is by far the loudest. */
