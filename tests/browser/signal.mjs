@@ -27,27 +27,22 @@ export function amplitudeAt(samples, hz, rate) {
   return (2 * Math.hypot(re, im)) / weight;
 }
 
-/** The share of a recording's power that lies in one tone: 1 is the tone alone. */
-export function toneShare(samples, hz, rate) {
-  const power = rms(samples) ** 2;
-  return power === 0 ? 0 : amplitudeAt(samples, hz, rate) ** 2 / 2 / power;
-}
-
 /**
- * Is the recording this tone, apart from short joins? The share of its tenths of a second in which
- * nearly all power lies in the tone. (A playout buffer bends time by a hair; over a long stretch
- * that moves the phase, which says nothing about the sound.)
+ * Is this the tone, and no other? The share of tenths of a second in which the first of these is by
+ * far the loudest. (A playout buffer bends time by a hair, which moves the phase over a longer
+ * stretch; a busy machine costs a tenth here and there; another sound would have none.)
  */
-export function steadiness(samples, hz, rate) {
+export function shareOfTone(samples, [hz, ...others], rate) {
   const length = Math.round(rate / 10);
-  let good = 0;
-  let all = 0;
-  for (let i = 0; i + length <= samples.length; i += length) {
-    const part = samples.subarray(i, i + length);
+  let [found, all] = [0, 0];
+  for (let at = 0; at + length <= samples.length; at += length) {
+    const part = samples.subarray(at, at + length);
+    const loudest = Math.max(...others.map((other) => amplitudeAt(part, other, rate)));
+    const level = amplitudeAt(part, hz, rate);
     all++;
-    if (rms(part) > 0.01 && toneShare(part, hz, rate) > 0.95) good++;
+    if (level > 0.01 && level > 4 * loudest) found++;
   }
-  return good / all;
+  return found / all;
 }
 
 /** @param {Float32Array} samples @returns {Int16Array} */

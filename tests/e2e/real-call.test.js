@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { launch, tapOutput, waitForState, waitForStats } from '../browser/page.mjs';
-import { writeWav } from '../browser/signal.mjs';
+import { shareOfTone, writeWav } from '../browser/signal.mjs';
 import { build } from './house.mjs';
-import { chirps, RATE, readWav, roundTrip, shareFound, shareOfTone } from './sound.mjs';
+import { chirps, RATE, readWav, roundTrip, shareFound } from './sound.mjs';
 
 const GROUPS = {
   G01: { strategy: 'sequential', members: ['2001', '2002'], timeout: 2 },

@@ -1,7 +1,7 @@
 // What was said and what was heard: delay between two recordings, and a voice that can be told
 // from any other.
 
-import { amplitudeAt, fromPcm } from '../browser/signal.mjs';
+import { fromPcm } from '../browser/signal.mjs';
 import { readFileSync } from 'node:fs';
 
 export const RATE = 16000;
@@ -69,20 +69,6 @@ export function shareFound(said, heard, fullRate) {
 
 function halve(samples) {
   return Float32Array.from({ length: samples.length >> 1 }, (_, i) => (samples[2 * i] + samples[2 * i + 1]) / 2);
-}
-
-/** The share of tenths of a second in which, of these tones, the first is by far the loudest. */
-export function shareOfTone(samples, [hz, ...others], rate) {
-  const length = Math.round(rate / 10);
-  let [found, all] = [0, 0];
-  for (let at = 0; at + length <= samples.length; at += length) {
-    const part = samples.subarray(at, at + length);
-    const loudest = Math.max(...others.map((other) => amplitudeAt(part, other, rate)));
-    const level = amplitudeAt(part, hz, rate);
-    all++;
-    if (level > 0.01 && level > 4 * loudest) found++;
-  }
-  return found / all;
 }
 
 /** Cross-correlation by FFT: result[lag] = sum said[i] * heard[i + lag]. */
