@@ -26,6 +26,10 @@
 //! past [`media::pacer`]. Whoever hangs up, the machine says so once, and [`report`] writes it
 //! down once.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(clippy::disallowed_methods, clippy::large_futures, clippy::unwrap_used)
+)]
 
 pub mod admin;
 pub mod app;

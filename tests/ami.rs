@@ -1,8 +1,6 @@
 //! Asterisk's manager, as far as a fake one shows it: what is sent, what is not, and what happens
 //! without it.
 
-#![allow(clippy::disallowed_methods)] // a test reads clocks
-
 mod support;
 
 use std::time::{Duration, Instant};

@@ -1,7 +1,5 @@
 //! Who gets in, and what a stranger or a flood can't do: one test for each limit.
 
-#![allow(clippy::disallowed_methods)] // a test reads clocks and waits for processes
-
 mod support;
 
 use std::time::{Duration, Instant};

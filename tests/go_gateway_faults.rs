@@ -1,7 +1,5 @@
 //! What the Go gateway gets wrong, and this one does not: a test for each, named after it.
 
-#![allow(clippy::disallowed_methods)] // a test reads clocks and waits for processes
-
 mod support;
 
 use std::time::{Duration, Instant};

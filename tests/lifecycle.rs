@@ -1,7 +1,5 @@
 //! The real program and its signals: SIGHUP and SIGTERM under a running call lose no frame.
 
-#![allow(clippy::disallowed_methods)] // a test reads clocks and waits for processes
-
 mod support;
 
 use std::{

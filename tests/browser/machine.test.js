@@ -43,6 +43,14 @@ test('an answer that comes too late ends as late', () => {
   assert.equal(run([connecting, ready, 'RINGING', answer, 'HANGUP']).effects.at(-1), 'ended late');
 });
 
+test('a long call in which nothing was heard is a call, not a late answer', () => {
+  const { state } = run([connecting, ready, 'RINGING', answer]);
+  const at = (ms) => step(state, { type: 'text', text: 'HANGUP' }, state.answeredAt + ms).state.ended.reason;
+  assert.equal(at(2000), 'late');
+  assert.equal(at(2001), 'caller');
+  assert.equal(at(600000), 'caller');
+});
+
 test('declining sends HANGUP once, and the HANGUP that crosses it does nothing', () => {
   const { effects } = run([connecting, ready, 'RINGING', hangup, 'HANGUP', hangup]);
   assert.deepEqual(effects, ['ring', 'send HANGUP', 'stopRing', 'ended declined']);
@@ -63,9 +71,18 @@ test('a lost connection ends the call and says when it is tried again', () => {
 });
 
 test('the reasons for which nothing is tried again', () => {
-  for (const [reason, shown] of [['busy', 'busy'], ['kicked', 'replaced'], ['token', 'refused'], ['forbidden', 'refused']]) {
+  for (const [reason, shown] of [['busy', 'busy'], ['kicked', 'replaced'], ['token', 'refused'], ['expired', 'refused']]) {
     assert.equal(run([connecting, { type: 'stopped', reason }]).shown, shown);
   }
+});
+
+test('an address that is not allowed is shown as refused, while it is tried now and then', () => {
+  const forbidden = { type: 'lost', reason: 'forbidden', retryAt: 99000 };
+  const retry = { type: 'connecting', retry: true };
+  assert.equal(run([connecting, forbidden]).shown, 'refused');
+  assert.equal(run([connecting, forbidden, retry]).shown, 'refused');
+  assert.equal(run([connecting, forbidden, retry, ready]).shown, 'ready');
+  assert.equal(run([connecting, forbidden, retry, lost]).shown, 'reconnecting');
 });
 
 test('mute belongs to one call', () => {
