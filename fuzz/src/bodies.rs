@@ -344,7 +344,8 @@ pub fn wire(data: &[u8]) {
     let (rest, says) = tape.0.split_at(before);
     let peer = Peer { says: Tape(says), piece, pause: false, takes, taken: 0 };
     let mut cx = Context::from_waker(Waker::noop());
-    let Poll::Ready(mut wire) = pin!(Wire::server(peer, rest.to_vec(), limit)).poll(&mut cx) else {
+    let Poll::Ready(mut wire) = pin!(Wire::server(peer, rest.to_vec(), limit, 4_096)).poll(&mut cx)
+    else {
         panic!("nothing to wait for");
     };
     // Every piece costs a pause; every message costs two bytes.

@@ -16,7 +16,10 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::{io::Io, wire::Wire};
+use super::{
+    io::Io,
+    wire::{READ_PLAIN, READ_TLS, Wire},
+};
 
 /// The body of every answer.
 pub type Body = Full<Bytes>;
@@ -70,7 +73,12 @@ impl Accepted {
         let upgraded = self.0.await.ok()?;
         // Back to the stream itself: hyper's wrapper would be one more hop on every read.
         let parts = upgraded.downcast::<TokioIo<Io>>().ok()?;
-        Some(Wire::server(parts.io.into_inner(), parts.read_buf.to_vec(), max_message).await)
+        let io = parts.io.into_inner();
+        let read = match io {
+            Io::Plain(_) => READ_PLAIN,
+            Io::Tls(_) => READ_TLS,
+        };
+        Some(Wire::server(io, parts.read_buf.to_vec(), max_message, read).await)
     }
 }
 

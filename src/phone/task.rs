@@ -373,7 +373,7 @@ mod tests {
         let kicked = CancellationToken::new();
         let handle = PhoneHandle { login: exchange.next_login(), commands, kicked: kicked.clone() };
         let registration = exchange.log_in(&"2001".into(), handle).unwrap();
-        let wire = Wire::server(near, Vec::new(), 65_500).await;
+        let wire = Wire::server(near, Vec::new(), 65_500, crate::net::wire::READ_TLS).await;
         let leaving = exchange.leaving.clone();
         let task = PhoneTask::new(wire, registration, mailbox, kicked, leaving);
         let ws = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
