@@ -92,8 +92,8 @@ elements.answer.addEventListener('click', answer);
 elements.hangup.addEventListener('click', hangup);
 elements.mute.addEventListener('click', mute);
 elements.retry.addEventListener('click', () => {
-  const { state, reason } = phone.snapshot();
-  if (state === 'refused' && reason === 'token') logOut();
+  // What was refused once is refused again: another login is what helps.
+  if (phone.state === 'refused') logOut();
   else phone.retry();
 });
 listenToKeys({ answer, hangup, mute });
@@ -156,11 +156,16 @@ function notices() {
   } else if (engine.sound === 'blocked') {
     list.push({ key: 'sound', kind: 'warn', text: t('soundBlocked'), action: t('enableSound'), run: () => engine.unlock() });
   }
+  if (engine.sound === 'failed' && phone.state !== 'reconnecting') {
+    list.push({ key: 'sound', kind: 'warn', text: t('soundFailed'), action: t('again'), run: () => engine.unlock() });
+  }
   const mic = micNotice();
   if (mic) list.push(mic);
-  if (expiryTold) {
-    const { expiresAt } = phone.snapshot();
-    list.push({ key: 'expiry', kind: 'warn', text: expiresAt > Date.now() ? t('expires', { clock: clock(expiresAt) }) : t('expired') });
+  const { expiresAt, tokenRefused } = phone.snapshot();
+  const ended = tokenRefused || (expiresAt !== null && expiresAt <= Date.now());
+  // "You stay connected" is said only where that is so.
+  if (expiryTold && !(ended && ['refused', 'reconnecting'].includes(phone.state))) {
+    list.push({ key: 'expiry', kind: 'warn', text: ended ? t('expired') : t('expires', { clock: clock(expiresAt) }) });
   }
   if (list.length === 0 && globalThis.Notification?.permission === 'default' && phone.state === 'ready') {
     list.push({ key: 'notify', kind: 'info', text: t('notify'), action: t('allowNotify'), run: () => Notification.requestPermission().then(redraw) });
@@ -194,7 +199,7 @@ function redraw() {
     meters.stop();
     clearStats();
   }
-  const needsClock = now.state === 'in-call' || now.state === 'reconnecting' || (now.state === 'ready' && now.ended !== null);
+  const needsClock = now.state === 'in-call' || now.state === 'reconnecting' || now.retryAt !== null || (now.state === 'ready' && now.ended !== null);
   if (needsClock && !ticking) ticking = setInterval(() => drawTime(phone.snapshot()), CLOCK_TICK_MS);
   if (!needsClock && ticking) {
     clearInterval(ticking);

@@ -225,25 +225,14 @@ test('online while a handshake hangs begins a new one, a fresh one is left alone
 });
 
 test('online is obeyed after up to half a second of jitter', async () => {
-  open();
-  for (let i = 0; i < 12; i++) {
-    await refused('nobody');
-    pass(20000);
-  }
-  await refused('nobody');
   random = 0.8;
-  const before = FakeSocket.all.length;
-  connection.close();
   open();
-  FakeSocket.last.ends();
-  await settle();
-  const waiting = FakeSocket.all.length;
+  await refused('nobody');
   page.happens('online');
   pass(399);
-  assert.equal(FakeSocket.all.length, waiting);
+  assert.equal(FakeSocket.all.length, 1);
   pass(1);
-  assert.equal(FakeSocket.all.length, waiting + 1);
-  assert.ok(waiting > before);
+  assert.equal(FakeSocket.all.length, 2);
 });
 
 test('online never begins a second login while it rings or talks', () => {
@@ -375,11 +364,11 @@ test('a call that comes while the second is on its way closes the second', () =>
 test('no second login is begun with a token that has expired', () => {
   const first = ready(30);
   pass(3 * MINUTE);
-  const before = pings(first);
   page.happens('online');
   pass(0);
   assert.equal(FakeSocket.all.length, 1);
-  assert.ok(pings(first) >= before && count('lost') === 0);
+  assert.ok(pings(first) > 0);
+  assert.equal(count('lost'), 0);
 });
 
 // ---- BUSY
@@ -407,7 +396,7 @@ test('BUSY right after a loss may be our own ghost: it is tried again, but not f
 test('an idle phone sends a word every two to three minutes, and nothing else happens', () => {
   random = 0.5;
   const socket = ready();
-  for (let i = 0; i < 60; i++) pass(MINUTE);
+  for (let i = 0; i < 360; i++) pass(10000);
   assert.equal(pings(socket), 24);
   assert.equal(FakeSocket.all.length, 1, 'no second login');
   assert.equal(count('lost'), 0);
@@ -440,13 +429,16 @@ test('any sign of life ends the doubt, and so does a call', () => {
 
 test('a browser that slept is looked at twice before its connection is called dead', () => {
   const socket = ready();
-  socket.bufferedAmount = 4;
-  page.happens('visibilitychange');
-  mock.timers.setTime(Date.now() + 60 * MINUTE);
-  assert.equal(count('lost'), 0);
-  socket.bufferedAmount = 0;
-  pass(10000);
-  assert.equal(count('lost'), 0);
+  for (const lost of [0, 1]) {
+    socket.bufferedAmount = 4;
+    page.happens('visibilitychange');
+    // One step of the clock: the timers in it fire late.
+    pass(60 * MINUTE);
+    assert.equal(count('lost'), 0);
+    socket.bufferedAmount = 4 * lost;
+    pass(10000);
+    assert.equal(count('lost'), lost);
+  }
 });
 
 for (const name of ['visibilitychange', 'pageshow']) {

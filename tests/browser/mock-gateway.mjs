@@ -138,9 +138,13 @@ export class MockGateway extends EventEmitter {
     /** @type {Map<string, MockPhone>} */
     this.phones = new Map();
     this.logins = 0;
+    /** Plain requests for `/phone`: pages that ask why a login failed. */
+    this.asked = 0;
     this.replace = false;
     /** While set, every request for a phone is answered by this status. */
     this.refuseWith = 0;
+    /** While set, the sound's worklet cannot be had. */
+    this.refuseWorklet = false;
   }
 
   static async start({ port = 0 } = {}) {
@@ -179,7 +183,11 @@ export class MockGateway extends EventEmitter {
 
   async serve(request, response) {
     const { pathname } = new URL(request.url, this.url);
-    if (pathname === '/phone') return response.writeHead(this.check(request) || 426).end();
+    if (pathname === '/phone') {
+      this.asked++;
+      return response.writeHead(this.check(request) || 426).end();
+    }
+    if (this.refuseWorklet && pathname.endsWith('/worklet.js')) return response.writeHead(502).end();
     const path = normalize(join(WEB, pathname === '/' ? 'index.html' : pathname));
     try {
       if (!path.startsWith(WEB)) throw new Error('outside');

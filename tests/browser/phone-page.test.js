@@ -108,16 +108,49 @@ describe('logging in', () => {
   test('an expired token is told as what it is, and is not tried again', async () => {
     page = await phones.openPhone(gateway.link('2001', { ttl: -10 }));
     await waitForState(page, 'refused');
-    assert.match(await page.textContent('#detail'), /expired or is not valid/);
+    assert.match(await page.textContent('#detail'), /expired or was refused/);
+    assert.equal(gateway.asked, 1);
     await page.click('#retry');
     assert.ok(await page.isVisible('#token'));
   });
 
-  test('403 is told as what it is', async () => {
+  test('a token that has plainly expired is told as that without asking the gateway', async () => {
+    page = await phones.openPhone(gateway.link('2001', { ttl: -3600 }));
+    await waitForState(page, 'refused');
+    assert.equal(await page.textContent('#detail'), 'The login has expired. Ask for a new link.');
+    assert.equal(gateway.asked, 0);
+    assert.equal(await page.locator('.notice[data-key=expiry]').count(), 0, 'nothing says that it is still connected');
+  });
+
+  test('403 is told as what it is, with the next try, and the button leads to another login', async () => {
     gateway.refuseWith = 403;
     page = await phones.openPhone(gateway.link('2001'));
     await waitForState(page, 'refused');
-    assert.match(await page.textContent('#detail'), /not allowed/);
+    assert.match(await page.textContent('#detail'), /not allowed[^]*Next try in (5\d|6\d|70) s/);
+    await page.click('#retry');
+    assert.ok(await page.isVisible('#token'));
+  });
+
+  test('a gateway that is just coming back is tried again until it is there', async () => {
+    gateway.refuseWith = 502;
+    page = await phones.openPhone(gateway.link('2001'));
+    await waitForState(page, 'reconnecting');
+    assert.match(await page.textContent('#detail'), /starting or closing down/);
+    gateway.refuseWith = 0;
+    await waitForState(page, 'ready');
+  });
+
+  test('sound that could not be loaded is told as that, and is there once the gateway is', async () => {
+    gateway.refuseWorklet = true;
+    const phone = await logIn();
+    await page.waitForSelector('.notice[data-key=sound]');
+    assert.match(await page.textContent('.notice[data-key=sound]'), /could not be loaded/);
+    gateway.refuseWorklet = false;
+    phone.cut();
+    await gateway.phone('2001');
+    await page.waitForSelector('.notice[data-key=sound]', { state: 'detached' });
+    await call(await gateway.phone('2001'));
+    await waitForStats(page, (s) => s.micLevel > 0.3);
   });
 
   test('a login that ends soon is announced', async () => {
@@ -391,6 +424,17 @@ function wantClickBeforeSound() {
 }
 
 describe('what may be missing', () => {
+  test('a token that is refused while the phone is connected is announced, and the phone stays', async () => {
+    const phone = await logIn();
+    await page.waitForTimeout(2100);
+    gateway.refuseWith = 401;
+    await page.evaluate(() => window.dispatchEvent(new Event('online')));
+    await page.waitForSelector('.notice[data-key=expiry]');
+    assert.match(await page.textContent('.notice[data-key=expiry]'), /no longer valid. You stay connected/);
+    gateway.refuseWith = 0;
+    await ring(phone);
+  });
+
   test('without a microphone the call goes on in silence, and the page says why', async () => {
     const deaf = await launch({ mic: false, args: ['--deny-permission-prompts'], context: { locale: 'en-US' } });
     try {

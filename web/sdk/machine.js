@@ -9,10 +9,10 @@
  * @typedef {'offline' | 'connecting' | 'waiting' | 'ready' | 'stopped'} Link
  *   `waiting`: not connected, the next try is set. `stopped`: not connected, and a person decides.
  * @typedef {'none' | 'ringing' | 'open'} CallState
- * @typedef {'busy' | 'kicked' | 'token' | 'forbidden'} StopReason
+ * @typedef {'busy' | 'kicked' | 'token' | 'expired'} StopReason
  * @typedef {'caller' | 'hangup' | 'declined' | 'missed' | 'late' | 'lost' | 'logout'} EndReason
  *   `caller`: the other side hung up. `missed`: it stopped ringing before we answered.
- *   `late`: we answered, somebody else was first or the caller had gone. `lost`: our connection.
+ *   `late`: we answered, but somebody else was first or the caller had gone. `lost`: our connection.
  * @typedef {{
  *   link: Link, call: CallState, wasReady: boolean,
  *   reason: string | null, retryAt: number | null,
@@ -25,6 +25,12 @@
  * @typedef {{do: 'send', text: 'ANSWER' | 'HANGUP'} | {do: 'ring'} | {do: 'stopRing'}
  *   | {do: 'startAudio'} | {do: 'stopAudio'} | {do: 'mute', muted: boolean} | {do: 'ended', reason: EndReason}} Effect
  */
+
+/**
+ * The gateway tells an answer that came too late at once. A call that ends later than this was one,
+ * even if nothing was heard of it.
+ */
+const LATE_MS = 2000;
 
 /** @returns {PhoneState} */
 export function initialState() {
@@ -113,7 +119,7 @@ export function step(state, event, now) {
         effects.push({ do: 'ring' });
       } else if (event.text === 'HANGUP') {
         if (next.call === 'ringing') end('missed');
-        else if (next.call === 'open') end(next.heard ? 'caller' : 'late');
+        else if (next.call === 'open') end(!next.heard && now - next.answeredAt <= LATE_MS ? 'late' : 'caller');
       }
       break;
 
@@ -156,9 +162,10 @@ export function shownState(state) {
     case 'ready':
       return 'ready';
     case 'connecting':
-      return state.reason === null ? 'connecting' : 'reconnecting';
     case 'waiting':
-      return 'reconnecting';
+      // Tried again now and then, but nothing that the phone does will help.
+      if (state.reason === 'forbidden') return 'refused';
+      return state.link === 'connecting' && state.reason === null ? 'connecting' : 'reconnecting';
     case 'stopped':
       return state.reason === 'busy' ? 'busy' : state.reason === 'kicked' ? 'replaced' : 'refused';
     default:

@@ -15,7 +15,8 @@ const EXPIRY_REPEAT_MS = 60 * 1000;
 
 /**
  * Events: `change(snapshot)`; `ring()`, `stopRing()`; `ended(reason)`; `tokenWillExpire(msLeft)`,
- * again every minute until `updateToken`.
+ * again every minute until `updateToken`, and with 0 when the gateway refuses the token while the
+ * phone is connected.
  * @extends {Emitter<'change' | 'ring' | 'stopRing' | 'ended' | 'tokenWillExpire'>}
  */
 export class Phone extends Emitter {
@@ -27,6 +28,7 @@ export class Phone extends Emitter {
   /** @type {number | null} */
   #expiresAt = null;
   #expiryTimer = 0;
+  #tokenRefused = false;
   #dropped = 0;
   #now;
   #releaseLock = () => {};
@@ -42,9 +44,18 @@ export class Phone extends Emitter {
     this.#connection = new Connection(url, { now, ...connection });
     const c = this.#connection;
     c.on('connecting', (retry) => this.#feed({ type: 'connecting', retry }));
-    c.on('ready', () => this.#feed({ type: 'ready' }));
+    c.on('ready', () => {
+      this.#feed({ type: 'ready' });
+      // The gateway that had not given us the sound is back.
+      if (engine.sound === 'failed') engine.unlock();
+    });
     c.on('lost', (reason, retryAt) => this.#feed({ type: 'lost', reason, retryAt }));
     c.on('stopped', (reason) => this.#feed({ type: 'stopped', reason }));
+    c.on('tokenRefused', () => {
+      this.#tokenRefused = true;
+      this.emit('tokenWillExpire', 0);
+      this.emit('change', this.snapshot());
+    });
     c.on('text', (text) => this.#feed({ type: 'text', text }));
     c.on('audio', (bytes) => {
       if (this.#machine.call !== 'open') return;
@@ -75,6 +86,7 @@ export class Phone extends Emitter {
       state: this.state,
       extension: this.#extension,
       expiresAt: this.#expiresAt,
+      tokenRefused: this.#tokenRefused,
       reason: m.reason,
       retryAt: m.retryAt,
       trying: m.link === 'connecting',
@@ -107,6 +119,7 @@ export class Phone extends Emitter {
     this.#token = token;
     this.#extension = claims.extension;
     this.#expiresAt = claims.expiresAt;
+    this.#tokenRefused = false;
     this.#connection.updateToken(token);
     this.#watchExpiry();
     return true;

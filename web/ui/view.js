@@ -57,11 +57,11 @@ export function draw(phone, loggedIn) {
   if (retry) text('retry', t(retry));
 }
 
-function retryWord({ state, reason, trying }) {
+function retryWord({ state, trying }) {
   if (state === 'reconnecting') return trying ? null : 'tryNow';
   if (state === 'busy') return 'tryAgain';
   if (state === 'replaced') return 'useHere';
-  if (state === 'refused') return reason === 'token' ? 'newLogin' : 'tryAgain';
+  if (state === 'refused') return 'newLogin';
   return null;
 }
 
@@ -84,16 +84,15 @@ function detail(phone, now) {
     case 'in-call':
       return phone.muted ? t('muted') : '';
     case 'reconnecting': {
-      const seconds = Math.max(1, Math.ceil((phone.retryAt - now) / 1000));
-      const when = phone.trying ? t('tryingNow') : t('nextTry', { seconds });
       const cut = ended?.reason === 'lost' && now - ended.at < ENDED_SHOWN_MS;
       const why = cut ? t('ended.lost', { time: duration(ended.durationMs) }) : t(`lost.${reason}`);
-      return `${why}\n${when}`;
+      return `${why}\n${nextTry(phone, now)}`;
     }
     case 'busy':
     case 'replaced':
-    case 'refused':
       return t(`stopped.${reason}`);
+    case 'refused':
+      return reason === 'forbidden' ? `${t('lost.forbidden')}\n${nextTry(phone, now)}` : t(`stopped.${reason}`);
     case 'ready': {
       const shown = ended?.reason === 'missed' ? MISSED_SHOWN_MS : ENDED_SHOWN_MS;
       if (ended && now - ended.at < shown) {
@@ -104,6 +103,10 @@ function detail(phone, now) {
     default:
       return '';
   }
+}
+
+function nextTry({ trying, retryAt }, now) {
+  return trying ? t('tryingNow') : t('nextTry', { seconds: Math.max(1, Math.ceil((retryAt - now) / 1000)) });
 }
 
 /** @param {{delayMs: number, droppedUp: number, shedMs: number}} stats */

@@ -13,11 +13,14 @@ import { Emitter } from '../emitter.js';
 const RESUME_WAIT_MS = 1500;
 /** After the last use the context stays up this long, so that the last sound is not cut. */
 const LINGER_MS = 1500;
+/** A call whose sound could not be loaded tries again this often. */
+const RELOAD_MS = 1000;
 
 /**
  * @typedef {'denied' | 'none' | 'in-use' | 'insecure' | 'failed'} MicProblem
- * @typedef {'closed' | 'suspended' | 'running' | 'blocked' | 'unsupported'} SoundState
- *   `blocked`: the browser wants a click before it lets sound out.
+ * @typedef {'closed' | 'suspended' | 'running' | 'blocked' | 'unsupported' | 'failed'} SoundState
+ *   `blocked`: the browser wants a click before it lets sound out. `failed`: the worklet could not be
+ *   loaded, as when the gateway is away; `prepare` tries again.
  */
 
 const EMPTY_STATS = Object.freeze({
@@ -98,18 +101,27 @@ export class AudioEngine extends Emitter {
   prepare() {
     this.#preparing ??= this.#build().catch((error) => {
       this.#preparing = null;
-      this.#setSound('unsupported');
+      this.#setSound(hasWorklets() ? 'failed' : 'unsupported');
       throw error;
     });
     return this.#preparing;
   }
 
   async #build() {
-    const Context = globalThis.AudioContext ?? globalThis.webkitAudioContext;
-    if (!Context || !globalThis.AudioWorkletNode) throw new Error('this browser has no AudioWorklet');
-    const context = new Context({ latencyHint: 'interactive' });
-    this.#context = context;
-    await context.audioWorklet.addModule(this.#options.workletUrl);
+    if (!hasWorklets()) throw new Error('this browser has no AudioWorklet');
+    const context = new (contextClass())({ latencyHint: 'interactive' });
+    try {
+      await context.audioWorklet.addModule(this.#options.workletUrl);
+      this.#wire(context);
+    } catch (error) {
+      // A browser has only so many contexts to give.
+      context.close().catch(() => {});
+      throw error;
+    }
+  }
+
+  /** @param {AudioContext} context with the worklet in it */
+  #wire(context) {
     const node = new AudioWorkletNode(context, 'goastgateway-phone', {
       numberOfInputs: 1, numberOfOutputs: 1, outputChannelCount: [1],
       channelCount: 1, channelCountMode: 'explicit', channelInterpretation: 'speakers',
@@ -135,6 +147,7 @@ export class AudioEngine extends Emitter {
       this.#output.connect(context.destination);
     }
     this.#ring.connect(context.destination);
+    this.#context = context;
     context.onstatechange = () => this.#contextChanged();
     this.#contextChanged();
   }
@@ -216,10 +229,15 @@ export class AudioEngine extends Emitter {
     }
     this.#setMic('opening');
     try {
-      const [stream] = await Promise.all([
-        navigator.mediaDevices.getUserMedia({ audio: this.#options.constraints, video: false }),
-        this.prepare(),
-      ]);
+      const asked = navigator.mediaDevices.getUserMedia({ audio: this.#options.constraints, video: false });
+      const built = await this.prepare().then(() => true, () => false);
+      const stream = await asked;
+      if (!built) {
+        // That is told as `sound`; it is no fault of the microphone.
+        for (const track of stream.getTracks()) track.stop();
+        this.#setMic('off');
+        return false;
+      }
       this.#stream = stream;
       this.#source = this.#context.createMediaStreamSource(stream);
       this.#source.connect(this.#worklet);
@@ -258,9 +276,17 @@ export class AudioEngine extends Emitter {
     this.#muted = false;
     this.#stats = EMPTY_STATS;
     this.#release();
-    this.#release = this.hold();
-    await this.prepare().catch(() => {});
-    if (!this.#active || !this.#worklet) return;
+    const release = this.hold();
+    this.#release = release;
+    const isOver = () => !this.#active || this.#release !== release;
+    for (;;) {
+      const built = await this.prepare().then(() => true, () => false);
+      if (isOver() || this.#sound === 'unsupported') return;
+      if (built) break;
+      await new Promise((done) => setTimeout(done, RELOAD_MS));
+      if (isOver()) return;
+      this.unlock();
+    }
     this.#worklet.port.postMessage({ do: 'start' });
     if (this.#muted) this.#worklet.port.postMessage({ do: 'mute', muted: true });
     this.openMic();
@@ -297,6 +323,14 @@ export class AudioEngine extends Emitter {
     this.#mic = state;
     this.emit('mic', state);
   }
+}
+
+function contextClass() {
+  return globalThis.AudioContext ?? globalThis.webkitAudioContext;
+}
+
+function hasWorklets() {
+  return Boolean(contextClass() && globalThis.AudioWorkletNode);
 }
 
 /** @param {any} error @returns {MicProblem} */
