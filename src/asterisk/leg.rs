@@ -23,6 +23,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     ami::message::Action,
+    media::Media,
     message::{Command, ControlFormat, Event, MediaStart, format_of, parse},
     route,
 };
@@ -36,16 +37,14 @@ use crate::{
     config::Config,
     exchange::{
         Exchange, Hunting,
-        line::{AudioLine, CallEvent, RingHandle},
+        line::{CallEvent, RingHandle},
     },
     media::{
         frame::{self, FORMAT, FRAME_BYTES},
-        framer::Framer,
-        pacer::{self, Pacer},
+        pacer,
     },
     net::{
         bell::Bell,
-        hop::{HopReceiver, HopSender, hop},
         timer::Timer,
         wire::{Closed, Turn, Wire},
     },
@@ -92,18 +91,6 @@ pub struct Leg<S> {
     /// Rings for everything that isn't audio.
     bell: Bell,
     actions: Vec<pacer::Action>,
-}
-
-/// The audio of an answered call.
-struct Media {
-    pacer: Pacer,
-    from_phone: HopReceiver,
-    to_phone: HopSender,
-    /// The phone's audio in frames for Asterisk.
-    upward: Framer,
-    /// Asterisk's audio in frames for the phone.
-    downward: Framer,
-    passed_down: u64,
 }
 
 enum Happening {
@@ -219,11 +206,7 @@ where
             match self.wire.poll_turn(cx) {
                 Poll::Ready(Turn::Binary(audio)) => {
                     if let Some(media) = &mut self.media {
-                        let (to_phone, passed) = (&media.to_phone, &mut media.passed_down);
-                        media.downward.push(audio, |frame| {
-                            *passed += 1;
-                            to_phone.push(frame);
-                        });
+                        media.pass_to_phone(audio);
                     }
                 }
                 Poll::Ready(turn) => return Poll::Ready(turn),
@@ -234,14 +217,8 @@ where
 
     fn poll_audio_from_phone(&mut self, cx: &mut Context<'_>) {
         let Some(media) = &mut self.media else { return };
-        let mut came = false;
-        while let Poll::Ready(Some(audio)) = media.from_phone.poll_recv(cx) {
-            came = true;
-            let now = Instant::now().into_std();
-            let (pacer, actions) = (&mut media.pacer, &mut self.actions);
-            media.upward.push(audio, |frame| pacer.push(frame, now, actions));
-        }
-        if came {
+        let now = Instant::now().into_std();
+        if media.take_from_phone(cx, now, &mut self.actions) {
             self.act();
         }
     }
@@ -446,18 +423,10 @@ where
         self.command(Command::Answer);
         self.hunting = None;
         let Some(handle) = self.rings.get_mut(&ring) else { return };
-        let (to_phone, phone_in) = hop();
-        let (phone_out, from_phone) = hop();
-        handle.connect(AudioLine { to_phone: phone_in, from_phone: phone_out });
+        let (media, line) = Media::new(self.frame_bytes, now.into_std());
+        handle.connect(line);
         self.report.answered(&handle.ext, now.into_std());
-        self.media = Some(Media {
-            pacer: Pacer::new(self.frame_bytes, now.into_std()),
-            from_phone,
-            to_phone,
-            upward: Framer::new(self.frame_bytes),
-            downward: Framer::new(FRAME_BYTES),
-            passed_down: 0,
-        });
+        self.media = Some(media);
     }
 
     /// Before the answer a cause can be given, by the manager alone; where that doesn't end the
@@ -482,16 +451,7 @@ where
         self.hunting = None;
         self.first_message = None;
         if let Some(media) = self.media.take() {
-            let counts = media.pacer.counts();
-            let audio = &mut self.report.record.audio;
-            audio.from_phone = counts.sent;
-            audio.filled = counts.filled;
-            // After a freeze most of what is too old doesn't even reach the pacer.
-            audio.dropped_late = counts.late + media.from_phone.dropped();
-            audio.dropped_ahead = counts.ahead;
-            audio.dropped_asterisk_full = counts.full;
-            audio.dropped_phone_slow = media.to_phone.dropped();
-            audio.to_phone = media.passed_down - audio.dropped_phone_slow.min(media.passed_down);
+            self.report.record.audio = media.counts();
         }
         self.report.ended(ending, now.into_std());
     }

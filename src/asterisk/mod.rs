@@ -3,5 +3,6 @@
 pub mod ami;
 pub mod leg;
 pub mod listener;
+pub mod media;
 pub mod message;
 pub mod route;

@@ -26,7 +26,7 @@ pub struct CallRecord {
 /// Frames of 20 ms.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AudioCounts {
-    /// Asterisk to phone, delivered to its socket.
+    /// Asterisk to phone, as far as it was not dropped on the way.
     pub to_phone: u64,
     /// Phone to Asterisk, the phone's own audio.
     pub from_phone: u64,
