@@ -456,7 +456,8 @@ where
             let audio = &mut self.report.record.audio;
             audio.from_phone = counts.sent;
             audio.filled = counts.filled;
-            audio.dropped_late = counts.late;
+            // What came in one lump after a stall of ours was dropped on the way here.
+            audio.dropped_late = counts.late + media.from_phone.dropped();
             audio.dropped_ahead = counts.ahead;
             audio.dropped_asterisk_full = counts.full;
             audio.dropped_phone_slow = media.to_phone.dropped();

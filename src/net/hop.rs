@@ -71,6 +71,11 @@ impl Drop for HopSender {
 }
 
 impl HopReceiver {
+    /// How many frames were dropped for room so far.
+    pub fn dropped(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).dropped
+    }
+
     /// The next frame; `None` when there will be none.
     pub fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -100,7 +105,7 @@ mod tests {
             tx.push(Bytes::from(vec![n]));
         }
         let mut cx = Context::from_waker(Waker::noop());
-        assert_eq!(tx.dropped(), 5);
+        assert_eq!((tx.dropped(), rx.dropped()), (5, 5));
         for n in 5..15u8 {
             assert_eq!(rx.poll_recv(&mut cx), Poll::Ready(Some(Bytes::from(vec![n]))));
         }
