@@ -184,9 +184,10 @@ pub fn drift(world: &mut World, order: &Order) -> io::Result<Report> {
     Ok(report)
 }
 
-/// More and more calls, until p99 of the delay is over 20 ms.
+/// More and more calls, until p99 of the delay stays over 20 ms.
 pub fn limit(world: &mut World, order: &Order) -> io::Result<Report> {
     const STEP: u32 = 50;
+    const TRIES: u32 = 4;
     let mut report = Report::new();
     log_in(world, order.count)?;
     let mut held = 0;
@@ -194,24 +195,36 @@ pub fn limit(world: &mut World, order: &Order) -> io::Result<Report> {
     while up < order.count {
         start_calls(world, up, up + STEP)?;
         up += STEP;
-        world.run(SECOND, |_| false)?;
-        let from = begin(world, order);
-        world.run(order.seconds * SECOND, |_| false)?;
-        let p99 = world.tally.up.at(0.99).max(world.tally.down.at(0.99));
-        let now = usage(order.pid);
-        let cost = (now.cpu_us - from.cpu_us) / (f64::from(up) * order.seconds as f64);
-        put(&mut report, &format!("CPU us per call-second at {up}"), cost);
-        eprintln!(
-            "  {up} calls: p99 {p99:.1} ms, {cost:.0} us a call-second, own lateness p99 {:.1} ms",
-            world.tally.late.at(0.99)
-        );
-        if p99 > 20.0 {
+        // A stall of the machine is no limit of the gateway: only what stays counts.
+        let held_now = (0..TRIES).try_fold(false, |held, n| {
+            if held {
+                return Ok(true);
+            }
+            world.run(if n == 0 { SECOND } else { 4 * SECOND }, |_| false)?;
+            Ok::<_, io::Error>(limit_step(world, order, up, &mut report)? <= 20.0)
+        })?;
+        if !held_now {
             break;
         }
         held = up;
     }
     put(&mut report, "calls with p99 under 20 ms", f64::from(held));
     Ok(report)
+}
+
+/// Measures so many calls and gives p99 in milliseconds.
+fn limit_step(world: &mut World, order: &Order, up: u32, report: &mut Report) -> io::Result<f64> {
+    let from = begin(world, order);
+    world.run(order.seconds * SECOND, |_| false)?;
+    let p99 = world.tally.up.at(0.99).max(world.tally.down.at(0.99));
+    let now = usage(order.pid);
+    let cost = (now.cpu_us - from.cpu_us) / (f64::from(up) * order.seconds as f64);
+    put(report, &format!("CPU us per call-second at {up}"), cost);
+    let late = world.tally.late.at(0.99);
+    eprintln!(
+        "  {up} calls: p99 {p99:.1} ms, {cost:.0} us a call-second, own lateness {late:.1} ms"
+    );
+    Ok(p99)
 }
 
 fn log_in(world: &mut World, count: u32) -> io::Result<()> {

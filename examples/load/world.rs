@@ -88,15 +88,12 @@ enum Role {
     Phone {
         ext: u32,
         ready: bool,
+        /// It was told that its last call is over.
+        over: bool,
         answered_at: u64,
     },
     /// Asterisk's; its queue is played at 50 frames a second from a tick of its own.
-    Leg {
-        dialled: String,
-        started_at: u64,
-        queue: u64,
-        tick: u64,
-    },
+    Leg { dialled: String, started_at: u64, queue: u64, tick: u64 },
 }
 
 struct Peer {
@@ -172,7 +169,7 @@ impl World {
         let index = self.peers.len();
         let (to, tls) = (self.setup.browser, self.setup.tls.clone());
         let link = Link::open(&self.epoll, index as u64, to, Some(&tls), &request)?;
-        self.add(link, Role::Phone { ext, ready: false, answered_at: 0 });
+        self.add(link, Role::Phone { ext, ready: false, over: true, answered_at: 0 });
         self.phones.insert(ext, index);
         Ok(())
     }
@@ -320,8 +317,9 @@ impl World {
 
     fn text(&mut self, index: usize, peer: &mut Peer, text: &str, now: u64) {
         match (&mut peer.role, text) {
-            (Role::Phone { ext, answered_at, .. }, "RINGING") => {
+            (Role::Phone { ext, over, answered_at, .. }, "RINGING") => {
                 self.tally.rung += 1;
+                *over = false;
                 let leg = self.legs.get(ext).copied();
                 if let Some(Some(leg)) = leg.map(|leg| self.peers[leg].as_mut())
                     && let Role::Leg { started_at, .. } = leg.role
@@ -334,9 +332,10 @@ impl World {
                     }
                 }
             }
-            (Role::Phone { ext, ready, .. }, "HANGUP") => {
+            (Role::Phone { ext, ready, over, .. }, "HANGUP") => {
                 if *ready {
                     self.tally.told_over += 1;
+                    *over = true;
                     peer.voice = None;
                     if self.legs.get(ext).is_none_or(|leg| self.peers[*leg].is_none()) {
                         self.idle_again.push(*ext);
@@ -468,7 +467,7 @@ impl World {
                 for ext in over {
                     // Idle again when it was told so, too.
                     let phone = self.phones.get(&ext).and_then(|p| self.peers[*p].as_ref());
-                    if phone.is_some_and(|p| p.voice.is_none()) {
+                    if phone.is_some_and(|p| matches!(p.role, Role::Phone { over: true, .. })) {
                         self.idle_again.push(ext);
                     }
                 }
