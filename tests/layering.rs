@@ -14,6 +14,7 @@ const PURE: &[&str] = &[
     "src/call",
     "src/media",
     "src/asterisk/message.rs",
+    "src/asterisk/ami/message.rs",
     "src/phone/plain.rs",
     "src/phone/session.rs",
     "src/net/address.rs",
