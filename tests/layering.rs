@@ -18,6 +18,7 @@ const PURE: &[&str] = &[
     "src/phone/plain.rs",
     "src/phone/session.rs",
     "src/net/address.rs",
+    "src/net/liveness.rs",
 ];
 
 /// What they may not name, and what to do instead.

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
@@ -45,6 +46,7 @@ use crate::{
     },
     net::{
         bell::Bell,
+        liveness::{Liveness, PING_EVERY},
         timer::Timer,
         wire::{Closed, Turn, Wire},
     },
@@ -87,6 +89,10 @@ pub struct Leg<S> {
     /// When HANGUP is sent because the manager has not ended the call.
     hangup_command_at: Option<Instant>,
     hangup_by: Option<Instant>,
+    /// When Asterisk is pinged next. Only where it speaks JSON: what doesn't may be older than
+    /// 22.8, which mishandles pings; there the kernel has to find out.
+    ping_at: Option<Instant>,
+    liveness: Liveness,
     timer: Timer,
     /// Rings for everything that isn't audio.
     bell: Bell,
@@ -120,6 +126,8 @@ where
             first_message: Some(first_message),
             hangup_command_at: None,
             hangup_by: None,
+            ping_at: None,
+            liveness: Liveness::default(),
             timer: Timer::new(first_message),
             bell: Bell::default(),
             actions: Vec::new(),
@@ -161,11 +169,16 @@ where
                     self.drive(Input::AsteriskClosed { lost });
                     break;
                 }
-                Happening::Turn(_) => {}
+                Happening::Turn(_) => self.liveness.heard(),
                 Happening::Phone(event) => self.phone(event),
                 Happening::Time => {
                     let now = Instant::now();
                     if self.hangup_by.is_some_and(|at| at <= now) {
+                        break;
+                    }
+                    if !self.ping(now) {
+                        warn!(call = %self.report.id(), "Asterisk gives no sign of life");
+                        self.drive(Input::AsteriskClosed { lost: true });
                         break;
                     }
                     self.time(now);
@@ -205,6 +218,7 @@ where
         loop {
             match self.wire.poll_turn(cx) {
                 Poll::Ready(Turn::Binary(audio)) => {
+                    self.liveness.heard();
                     if let Some(media) = &mut self.media {
                         media.pass_to_phone(audio);
                     }
@@ -226,10 +240,18 @@ where
     fn deadline(&self) -> Option<Instant> {
         let call = self.call.deadline().map(Instant::from_std);
         let pacer = self.media.as_ref().map(|m| Instant::from_std(m.pacer.deadline()));
-        [self.first_message, self.hangup_command_at, self.hangup_by, call, pacer]
-            .into_iter()
-            .flatten()
-            .min()
+        let own = [self.first_message, self.hangup_command_at, self.hangup_by, self.ping_at];
+        own.into_iter().chain([call, pacer]).flatten().min()
+    }
+
+    /// Pings Asterisk if it is time to; false when it is dead.
+    fn ping(&mut self, now: Instant) -> bool {
+        if self.ping_at.is_none_or(|at| now < at) {
+            return true;
+        }
+        self.ping_at = Some(now + PING_EVERY);
+        let _ = self.wire.send(Message::Ping(Bytes::new()));
+        self.liveness.round()
     }
 
     fn time(&mut self, now: Instant) {
@@ -282,6 +304,7 @@ where
     }
 
     fn text(&mut self, text: &str) {
+        self.liveness.heard();
         let event = match parse(text) {
             Ok(event) => event,
             Err(error) => {
@@ -294,6 +317,9 @@ where
             Event::MediaStart(start) => {
                 if self.first_message.take().is_some() {
                     self.format = Some(format_of(text));
+                    if self.format == Some(ControlFormat::Json) {
+                        self.ping_at = Some(Instant::now() + PING_EVERY);
+                    }
                     self.start(*start);
                 }
             }
@@ -454,5 +480,70 @@ where
             self.report.record.audio = media.counts();
         }
         self.report.ended(ending, now.into_std());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{SinkExt, StreamExt};
+    use tokio::{io::DuplexStream, task::JoinHandle};
+    use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
+
+    use super::*;
+    use crate::{config, net::wire::READ_PLAIN, phone::task::rung_phone};
+
+    const START: &str = r#"{"event":"MEDIA_START","connection_id":"c","channel":"WebSocket/c/0x1",
+        "channel_id":"1.1","format":"slin16","optimal_frame_size":640,"ptime":20,
+        "channel_variables":{"WS_EXTEN":"2001"}}"#;
+
+    /// A call that rings at a phone, with a ring time that doesn't end it.
+    async fn ringing() -> (WebSocketStream<DuplexStream>, JoinHandle<()>, Arc<Exchange>) {
+        let folder = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
+        std::fs::write(&cert, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let text = serde_json::json!({
+            "cert_file": cert, "key_file": key, "ring_timeout": 600,
+            "jwt_secret": "a secret of the tests, long enough for HS256",
+        });
+        let config = config::read_texts(&text.to_string(), "{}").unwrap().config;
+        let exchange = Exchange::new(Arc::default());
+        rung_phone(&exchange, "2001");
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let wire = Wire::server(near, Vec::new(), 65_536, READ_PLAIN).await;
+        let context = LegContext {
+            config: Arc::new(config),
+            exchange: exchange.clone(),
+            stop: CancellationToken::new(),
+        };
+        let leg = Leg::new(wire, CallId::from_uuid(uuid::Uuid::nil()), context);
+        let task = tokio::spawn(leg.run());
+        let mut asterisk = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
+        asterisk.send(Message::text(START)).await.unwrap();
+        (asterisk, task, exchange)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_asterisk_that_gives_no_sign_of_life_is_lost_after_two_silent_rounds() {
+        let (_silent, task, exchange) = ringing().await;
+        let began = Instant::now();
+        task.await.unwrap();
+        let took = began.elapsed();
+        assert!(took >= PING_EVERY * 3 && took < PING_EVERY * 4 + HANGUP_TIME, "{took:?}");
+        assert!(exchange.metrics.text().contains("ending=\"asterisk_lost\""));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_asterisk_that_answers_its_pings_rings_on() {
+        let (mut asterisk, task, _exchange) = ringing().await;
+        let mut pings = 0;
+        while pings < 10 {
+            // Reading answers the ping.
+            if let Some(Ok(Message::Ping(_))) = asterisk.next().await {
+                pings += 1;
+            }
+        }
+        assert!(!task.is_finished());
     }
 }

@@ -12,6 +12,7 @@ pub mod hop;
 pub mod io;
 pub mod limits;
 pub mod listen;
+pub mod liveness;
 pub mod timer;
 pub mod tls;
 pub mod upgrade;

@@ -2,13 +2,12 @@
 //!
 //! It carries out what [`Session`] decides, moves audio between the socket and the call's hops,
 //! and keeps the connection honest: a ping every [`PING_EVERY`], the end after
-//! [`SILENT_ROUNDS`] without a sign of life.
+//! [`SILENT_ROUNDS`](crate::net::liveness::SILENT_ROUNDS) without a sign of life.
 
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -34,14 +33,11 @@ use crate::{
     media::{frame::FRAME_BYTES, framer::Framer},
     net::{
         bell::Bell,
+        liveness::{Liveness, PING_EVERY},
         wire::{Closed, Turn, Wire},
     },
 };
 
-/// How often a phone is pinged. Proxies cut idle connections after 60 s.
-pub const PING_EVERY: Duration = Duration::from_secs(15);
-/// Pings in a row that may go without any sign of life.
-pub const SILENT_ROUNDS: u32 = 2;
 /// Questions about the phone's life that wait for its pong; each comes from a second login.
 const MAX_PROBES: usize = 8;
 
@@ -97,8 +93,7 @@ pub struct PhoneTask<S> {
 /// Signs of life.
 #[derive(Debug, Default)]
 struct Life {
-    silent_rounds: u32,
-    heard: bool,
+    liveness: Liveness,
     pings: u64,
     probes: Vec<(u64, oneshot::Sender<()>)>,
 }
@@ -171,7 +166,7 @@ where
                 Happening::Command(command) => self.command(command),
                 Happening::Turn(Turn::Text(text)) => self.text(&text),
                 Happening::Turn(Turn::Pong(payload)) => self.pong(&payload),
-                Happening::Turn(Turn::Alive) => self.life.heard = true,
+                Happening::Turn(Turn::Alive) => self.life.liveness.heard(),
                 Happening::Turn(Turn::Binary(_)) => {} // taken in `poll`
                 Happening::Turn(Turn::Closed(closed)) => break LoginEnd::Left(closed),
                 Happening::Kicked => break LoginEnd::Replaced,
@@ -220,7 +215,7 @@ where
         loop {
             match self.wire.poll_turn(cx) {
                 Poll::Ready(Turn::Binary(audio)) => {
-                    self.life.heard = true;
+                    self.life.liveness.heard();
                     if let Some(line) = &self.line {
                         self.framer.push(audio, |frame| line.from_phone.push(frame));
                     }
@@ -273,7 +268,7 @@ where
     }
 
     fn text(&mut self, text: &str) {
-        self.life.heard = true;
+        self.life.liveness.heard();
         match plain::parse(text) {
             Some(said) => self.input(Input::Said(said)),
             None => {
@@ -312,12 +307,7 @@ where
 
     /// Sends a ping; false when the phone has been silent for too long.
     fn ping_round(&mut self) -> bool {
-        if std::mem::take(&mut self.life.heard) {
-            self.life.silent_rounds = 0;
-        } else if self.life.pings > 0 {
-            self.life.silent_rounds += 1;
-        }
-        if self.life.silent_rounds >= SILENT_ROUNDS {
+        if !self.life.liveness.round() {
             return false;
         }
         self.ping();
@@ -341,7 +331,7 @@ where
     }
 
     fn pong(&mut self, payload: &[u8]) {
-        self.life.heard = true;
+        self.life.liveness.heard();
         let Ok(payload) = payload.try_into() else { return };
         let answered = u64::from_be_bytes(payload);
         let probes = std::mem::take(&mut self.life.probes);
@@ -355,9 +345,26 @@ where
     }
 }
 
+/// A phone that is logged in, and whose task takes every command and says nothing.
+#[cfg(test)]
+pub fn rung_phone(exchange: &std::sync::Arc<crate::exchange::Exchange>, ext: &str) {
+    let (commands, mut mailbox) = mpsc::channel(crate::exchange::PHONE_MAILBOX);
+    let kicked = CancellationToken::new();
+    let login = exchange.next_login();
+    let handle = crate::exchange::PhoneHandle { login, commands, kicked };
+    let Ok(registration) = exchange.log_in(&ext.into(), handle) else { return };
+    tokio::spawn(async move {
+        let mut taken = Vec::new();
+        while let Some(command) = mailbox.recv().await {
+            taken.push(command);
+        }
+        drop(registration);
+    });
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
 
     use futures_util::StreamExt;
     use tokio::{io::DuplexStream, task::JoinHandle};
