@@ -15,7 +15,7 @@ pub const MIN_SECRET: usize = 32;
 /// The secret in the reference's sample file, which everybody knows.
 pub const SAMPLE_SECRET: &str = "CHANGE_THIS_TO_A_VERY_LONG_RANDOM_STRING";
 
-/// How far clocks may differ: as long as the rule allows, and what is usual.
+/// How far clocks may differ: at most a minute, and what is usual.
 const LEEWAY: std::ops::RangeInclusive<f64> = 0.0..=60.0;
 const USUAL_LEEWAY: u64 = 5;
 
