@@ -167,7 +167,7 @@ where
                 Happening::Turn(Turn::Text(text)) => self.text(&text),
                 Happening::Turn(Turn::Pong(payload)) => self.pong(&payload),
                 Happening::Turn(Turn::Alive) => self.life.liveness.heard(),
-                Happening::Turn(Turn::Binary(_)) => {} // taken in `poll`
+                Happening::Turn(Turn::Binary(_)) => {} // taken in `poll_often`
                 Happening::Turn(Turn::Closed(closed)) => break LoginEnd::Left(closed),
                 Happening::Kicked => break LoginEnd::Replaced,
                 Happening::Drain => {}
