@@ -10,6 +10,7 @@
 //! | [`asterisk`] | the PBX's side: its messages, its door, the task of one call, its manager |
 //! | [`phone`] | the browser's side: its dialect, tokens, its door, the task of one login |
 //! | [`exchange`] | the only shared state: who is here and who is taken |
+//! | [`tap`] | whoever listens to a call: streams and their formats, recordings and where they go |
 //! | [`report`] | what leaves the house about calls: metrics, the line at a call's end |
 //! | [`admin`] | the operator's HTTP: health, readiness, metrics |
 //! | [`net`] | plumbing of both sides: listening, TLS, one WebSocket, limits |
@@ -44,3 +45,4 @@ pub mod media;
 pub mod net;
 pub mod phone;
 pub mod report;
+pub mod tap;

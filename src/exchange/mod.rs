@@ -23,6 +23,7 @@ use crate::{
     config::FormatSetting,
     exchange::line::{CallEvent, Offer, PhoneCommand, Reporter, RingHandle},
     report::metrics::Metrics,
+    tap::Taps,
 };
 
 /// Commands that may wait for a phone's task. A call reserves its own beforehand, so none of a
@@ -55,6 +56,8 @@ pub struct Exchange {
     pub metrics: Arc<Metrics>,
     /// Asterisk's manager, which may not be there.
     pub ami: Ami,
+    /// Whoever listens to calls.
+    pub taps: Arc<Taps>,
 }
 
 /// A login, for as long as it holds its extension; dropping it logs out.
@@ -81,6 +84,7 @@ impl Exchange {
             format_warned: AtomicBool::new(false),
             metrics,
             ami,
+            taps: Taps::new(),
         })
     }
 
