@@ -121,7 +121,12 @@ where
             format: None,
             frame_bytes: FRAME_BYTES,
             media: None,
-            report: Report::new(id, now.into_std(), context.exchange.metrics.clone()),
+            report: Report::new(
+                id,
+                now.into_std(),
+                context.exchange.metrics.clone(),
+                context.exchange.feed.clone(),
+            ),
             hunting: None,
             first_message: Some(first_message),
             hangup_command_at: None,
@@ -325,7 +330,7 @@ where
             }
             Event::Status { queue_length } => {
                 if let Some(media) = &mut self.media {
-                    self.context.exchange.metrics.asterisk_queue.observe(f64::from(queue_length));
+                    self.report.asterisk_queue(queue_length);
                     media.pacer.status(queue_length, now, &mut self.actions);
                     self.act();
                 }

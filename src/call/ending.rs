@@ -3,8 +3,12 @@
 
 use std::fmt;
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 /// Whose doing an ending was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Side {
     Caller,
     Asterisk,
@@ -14,7 +18,8 @@ pub enum Side {
 }
 
 /// The one cause that a call ended for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// The far end hung up a call that had been answered.
     CallerHungUp,
@@ -112,6 +117,11 @@ impl Ending {
         }
     }
 
+    /// The ending of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|ending| ending.as_str() == name)
+    }
+
     /// The name in logs, metrics, records and webhooks. Stable.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -168,5 +178,15 @@ mod tests {
     fn every_ending_has_a_name_of_its_own() {
         let names: std::collections::HashSet<_> = Ending::ALL.iter().map(|e| e.as_str()).collect();
         assert_eq!(names.len(), Ending::ALL.len());
+    }
+
+    #[test]
+    fn an_ending_is_written_and_read_by_its_name_everywhere() {
+        for ending in Ending::ALL {
+            assert_eq!(serde_json::to_value(ending).unwrap(), ending.as_str());
+            assert_eq!(serde_json::to_value(ending.side()).unwrap(), ending.side().as_str());
+            assert_eq!(Ending::parse(ending.as_str()), Some(ending));
+        }
+        assert_eq!(Ending::parse("Fault"), None);
     }
 }

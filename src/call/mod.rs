@@ -12,6 +12,8 @@ pub mod registry;
 
 use std::{fmt, sync::Arc};
 
+use serde::{Serialize, Serializer};
+
 /// The number or name that a phone is registered under and that Asterisk dials.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Extension(Arc<str>);
@@ -51,6 +53,13 @@ impl From<&str> for Extension {
 impl From<String> for Extension {
     fn from(text: String) -> Self {
         Self(text.into())
+    }
+}
+
+/// Whole, for other programs.
+impl Serialize for Extension {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.0)
     }
 }
 
@@ -100,18 +109,33 @@ impl fmt::Debug for Extension {
 }
 
 /// One call, for its whole life: a UUID, so that it can name files and be joined with a CRM record.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallId(uuid::Uuid);
 
 impl CallId {
     pub fn from_uuid(id: uuid::Uuid) -> Self {
         Self(id)
     }
+
+    /// The id of this text, if it is one.
+    pub fn parse(text: &str) -> Option<Self> {
+        uuid::Uuid::try_parse(text).ok().map(Self)
+    }
+
+    pub fn uuid(self) -> uuid::Uuid {
+        self.0
+    }
 }
 
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl Serialize for CallId {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 

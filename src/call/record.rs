@@ -1,8 +1,43 @@
-//! What remains of a call: the line that the log gets at its end, and later the call table's row.
+//! What remains of a call: the line that the log gets at its end, and the call table's row.
 
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 use super::{CallId, Extension, ending::Ending};
+
+/// Which way a call goes, as the phone sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Asterisk calls a phone.
+    #[default]
+    In,
+    /// A phone calls.
+    Out,
+}
+
+impl Direction {
+    /// The name in records, webhooks and filters. Stable.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Direction::In => "in",
+            Direction::Out => "out",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Direction::In, Direction::Out].into_iter().find(|direction| direction.as_str() == text)
+    }
+}
+
+/// Who calls, as far as Asterisk says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Caller {
+    pub number: Option<String>,
+    pub name: Option<String>,
+}
 
 /// Times and counts of one call. Times are of the gateway's monotonic clock.
 #[derive(Debug, Clone)]
@@ -11,6 +46,8 @@ pub struct CallRecord {
     /// Asterisk's name and unique id of the channel, as in MEDIA_START.
     pub channel: String,
     pub channel_id: String,
+    pub direction: Direction,
+    pub caller: Caller,
     /// What was dialled: an extension, or a group's name.
     pub dialled: Option<Extension>,
     pub is_group: bool,
@@ -21,6 +58,8 @@ pub struct CallRecord {
     pub answered: Option<Instant>,
     pub ended: Option<(Instant, Ending)>,
     pub audio: AudioCounts,
+    /// The longest queue that Asterisk reported, in frames.
+    pub asterisk_queue_max: u32,
 }
 
 /// Frames of 20 ms.
@@ -48,6 +87,8 @@ impl CallRecord {
             id,
             channel: String::new(),
             channel_id: String::new(),
+            direction: Direction::default(),
+            caller: Caller::default(),
             dialled: None,
             is_group: false,
             answered_by: None,
@@ -56,6 +97,7 @@ impl CallRecord {
             answered: None,
             ended: None,
             audio: AudioCounts::default(),
+            asterisk_queue_max: 0,
         }
     }
 

@@ -22,7 +22,7 @@ use crate::{
     },
     config::FormatSetting,
     exchange::line::{CallEvent, Offer, PhoneCommand, Reporter, RingHandle},
-    report::metrics::Metrics,
+    report::{feed::Feed, metrics::Metrics},
     tap::Taps,
 };
 
@@ -54,6 +54,8 @@ pub struct Exchange {
     /// Whether it was said that Asterisk speaks another format than the configuration expects.
     format_warned: AtomicBool,
     pub metrics: Arc<Metrics>,
+    /// What happens to calls, for whoever wants to know.
+    pub feed: Arc<Feed>,
     /// Asterisk's manager, which may not be there.
     pub ami: Ami,
     /// Whoever listens to calls.
@@ -83,6 +85,7 @@ impl Exchange {
             hunts: AtomicUsize::new(0),
             format_warned: AtomicBool::new(false),
             metrics,
+            feed: Arc::default(),
             ami,
             taps: Taps::new(),
         })

@@ -1,6 +1,10 @@
-//! What leaves the house about calls: the metrics, and the log line at a call's end.
+//! What leaves the house about calls: the metrics, the log line at a call's end, and the feed that
+//! everything else hangs on.
 
+pub mod feed;
 pub mod metrics;
+pub mod row;
+pub mod time;
 
 use std::{sync::Arc, time::Instant};
 
@@ -8,21 +12,52 @@ use tracing::{info, warn};
 
 use crate::{
     asterisk::message::MediaStart,
-    call::{CallId, Extension, ending::Ending, record::CallRecord},
-    report::metrics::{DirectionLabel, DropLabel, Metrics},
+    call::{
+        CallId, Extension,
+        ending::Ending,
+        record::{CallRecord, Caller, Direction},
+    },
+    report::{
+        feed::{CallHappened, Feed, What},
+        metrics::{DirectionLabel, DropLabel, Metrics},
+        row::{CallRow, Extras},
+        time::{Anchor, Utc},
+    },
 };
 
 /// The account of one call, kept by its task. It is given exactly once: by [`Report::ended`], or,
 /// if the task failed before that, as a fault when it is dropped.
 pub struct Report {
     pub record: CallRecord,
+    anchor: Anchor,
+    /// Whether the feed knows the call.
+    told: bool,
     metrics: Arc<Metrics>,
+    feed: Arc<Feed>,
 }
 
 impl Report {
-    pub fn new(id: CallId, now: Instant, metrics: Arc<Metrics>) -> Self {
+    pub fn new(id: CallId, now: Instant, metrics: Arc<Metrics>, feed: Arc<Feed>) -> Self {
         metrics.calls.inc();
-        Self { record: CallRecord::new(id, now), metrics }
+        let anchor = Anchor::new(now, Utc::now());
+        Self { record: CallRecord::new(id, now), anchor, told: false, metrics, feed }
+    }
+
+    fn tell(&mut self, what: What, at: Instant) {
+        self.tell_began();
+        self.say(what, at);
+    }
+
+    fn tell_began(&mut self) {
+        if !std::mem::replace(&mut self.told, true) {
+            self.say(What::Began, self.record.began);
+        }
+    }
+
+    fn say(&self, what: What, at: Instant) {
+        let call = CallRow::new(&self.record, &self.anchor, &Extras::default());
+        let at = self.anchor.time_of(at);
+        self.feed.say(CallHappened { what, at, call: Arc::new(call) });
     }
 
     pub fn id(&self) -> CallId {
@@ -35,18 +70,35 @@ impl Report {
         self.record.dialled = dialled.cloned();
     }
 
+    /// What was dialled can be rung: from here on the call is told.
     pub fn dialled_group(&mut self, is_group: bool) {
         self.record.is_group = is_group;
+        self.tell_began();
+    }
+
+    /// Asterisk's queue as it reports it, in frames.
+    pub fn asterisk_queue(&mut self, frames: u32) {
+        self.metrics.asterisk_queue.observe(f64::from(frames));
+        self.record.asterisk_queue_max = self.record.asterisk_queue_max.max(frames);
+    }
+
+    /// Who calls, and which way. To be said before [`Report::dialled_group`]: what was told isn't
+    /// told again.
+    pub fn parties(&mut self, direction: Direction, caller: Caller) {
+        self.record.direction = direction;
+        self.record.caller = caller;
     }
 
     pub fn rings(&mut self, ext: &Extension, now: Instant) {
         self.record.rang.get_or_insert(now);
+        self.tell(What::Rang(ext.clone()), now);
         info!(call = %self.record.id, %ext, "rings");
     }
 
     pub fn answered(&mut self, ext: &Extension, now: Instant) {
         self.record.answered = Some(now);
         self.record.answered_by = Some(ext.clone());
+        self.tell(What::Answered, now);
         info!(call = %self.record.id, %ext, "answered");
     }
 
@@ -59,6 +111,7 @@ impl Report {
         self.metrics.call_ended(&self.record);
         self.count_audio();
         self.log(ending);
+        self.tell(What::Ended, now);
     }
 
     fn count_audio(&self) {
