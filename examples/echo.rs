@@ -15,12 +15,11 @@ use goastgateway::{
         listen::{self, Tuning},
         tls,
         upgrade::{Accepted, NotAnUpgrade, Upgrade, answer},
-        wire::{Turn, Wire},
+        wire::{Message, Turn, Wire},
     },
 };
 use hyper::StatusCode;
 use tokio::net::TcpListener;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Longest message: a quarter of a megabyte as towards Asterisk, times four for the suite's sake.

@@ -19,6 +19,7 @@ const PURE: &[&str] = &[
     "src/phone/session.rs",
     "src/net/address.rs",
     "src/net/liveness.rs",
+    "src/net/ws.rs",
 ];
 
 /// What they may not name, and what to do instead.

@@ -7,10 +7,9 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    future::Future,
     io,
     net::{IpAddr, Ipv4Addr},
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -34,7 +33,8 @@ use goastgateway::{
     },
     net::{
         address,
-        wire::{Turn, Wire},
+        wire::{Message, Turn, Wire},
+        ws,
     },
     phone::{
         plain::{self, FromPhone, ToPhone},
@@ -44,13 +44,12 @@ use goastgateway::{
 };
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_tungstenite::tungstenite::Message;
 
 /// A body and its name, which is that of its target and of its folder of seeds.
 pub type Body = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const BODIES: [Body; 13] = [
+pub const BODIES: [Body; 14] = [
     ("asterisk_events", asterisk_events),
     ("phone_text", phone_text),
     ("config_file", config_file),
@@ -60,6 +59,7 @@ pub const BODIES: [Body; 13] = [
     ("forwarded_for", forwarded_for),
     ("framer", framer),
     ("wire", wire),
+    ("ws", ws),
     ("call", call),
     ("hunt", hunt),
     ("session", session),
@@ -344,10 +344,7 @@ pub fn wire(data: &[u8]) {
     let (rest, says) = tape.0.split_at(before);
     let peer = Peer { says: Tape(says), piece, pause: false, takes, taken: 0 };
     let mut cx = Context::from_waker(Waker::noop());
-    let Poll::Ready(mut wire) = pin!(Wire::server(peer, rest.to_vec(), limit, 4_096)).poll(&mut cx)
-    else {
-        panic!("nothing to wait for");
-    };
+    let mut wire = Wire::server(peer, rest.to_vec(), limit);
     // Every piece costs a pause; every message costs two bytes.
     let most = 4 * data.len() + 64;
     let mut turns = 0;
@@ -373,6 +370,42 @@ pub fn wire(data: &[u8]) {
         assert!(wire.waiting() <= 32, "a queue without bound");
     }
     assert!(wire.poll_turn(&mut cx).is_pending(), "a turn after the end");
+}
+
+/// Any bytes give the same messages however they are cut, within the limit; and what was heard is
+/// heard again when it is said again.
+pub fn ws(data: &[u8]) {
+    let mut tape = Tape(data);
+    let peer = [ws::Peer::Client, ws::Peer::Server][tape.below(2)];
+    let limit = [10, 125, 65_500][tape.below(3)];
+    let piece = 1 + tape.below(40);
+    let hear = |bytes: &[u8], piece: usize| {
+        let mut decoder = ws::Decoder::new(peer, limit);
+        let mut heard = Vec::new();
+        for mut bytes in bytes.chunks(piece) {
+            while !bytes.is_empty() {
+                match decoder.take(&mut bytes) {
+                    Ok(message) => heard.extend(message),
+                    Err(violation) => return (heard, Some(violation)),
+                }
+            }
+        }
+        (heard, None)
+    };
+    let (heard, violation) = hear(tape.0, data.len().max(1));
+    assert_eq!(hear(tape.0, piece), (heard.clone(), violation), "cut into pieces");
+    let key = (peer == ws::Peer::Client).then_some([1, 2, 3, 4]);
+    let mut again = Vec::new();
+    for message in &heard {
+        if let Message::Text(text) = message {
+            assert!(text.len() <= limit);
+        }
+        if let Message::Binary(bytes) = message {
+            assert!(bytes.len() <= limit);
+        }
+        ws::put(message, key, &mut again);
+    }
+    assert_eq!(hear(&again, piece), (heard, None), "said again");
 }
 
 fn members(tape: &mut Tape, least: usize) -> Vec<Extension> {

@@ -18,7 +18,6 @@ use tokio::{
     sync::mpsc,
     time::Instant,
 };
-use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -48,7 +47,7 @@ use crate::{
         bell::Bell,
         liveness::{Liveness, PING_EVERY},
         timer::Timer,
-        wire::{Closed, Turn, Wire},
+        wire::{Closed, Message, Turn, Wire},
     },
     report::Report,
 };
@@ -492,10 +491,13 @@ where
 mod tests {
     use futures_util::{SinkExt, StreamExt};
     use tokio::{io::DuplexStream, task::JoinHandle};
-    use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
+    use tokio_tungstenite::{
+        WebSocketStream,
+        tungstenite::{Message, protocol::Role},
+    };
 
     use super::*;
-    use crate::{config, net::wire::READ_PLAIN, phone::task::rung_phone};
+    use crate::{config, phone::task::rung_phone};
 
     const START: &str = r#"{"event":"MEDIA_START","connection_id":"c","channel":"WebSocket/c/0x1",
         "channel_id":"1.1","format":"slin16","optimal_frame_size":640,"ptime":20,
@@ -516,7 +518,7 @@ mod tests {
         let exchange = Exchange::new(Arc::default());
         rung_phone(&exchange, "2001");
         let (near, far) = tokio::io::duplex(64 * 1024);
-        let wire = Wire::server(near, Vec::new(), 65_536, READ_PLAIN).await;
+        let wire = Wire::server(near, Bytes::new(), 65_536);
         let context = LegContext {
             config: Arc::new(config),
             exchange: exchange.clone(),

@@ -17,3 +17,4 @@ pub mod timer;
 pub mod tls;
 pub mod upgrade;
 pub mod wire;
+pub mod ws;

@@ -3,6 +3,8 @@
 //! The 101 carries what Asterisk's client accepts and nothing more: no extension header, no
 //! subprotocol that wasn't asked for.
 
+use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode, Version,
@@ -14,12 +16,8 @@ use hyper::{
     upgrade::OnUpgrade,
 };
 use hyper_util::rt::TokioIo;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::{
-    io::Io,
-    wire::{READ_PLAIN, READ_TLS, Wire},
-};
+use super::{io::Io, wire::Wire};
 
 /// The body of every answer.
 pub type Body = Full<Bytes>;
@@ -43,7 +41,7 @@ impl Upgrade {
     /// Checks a request.
     pub fn of(request: &mut Request<Incoming>) -> Result<Self, NotAnUpgrade> {
         let key = check(request.method(), request.version(), request.headers())?;
-        let accept = derive_accept_key(key.as_bytes());
+        let accept = accept_key(key.as_bytes());
         Ok(Self { accept, on: hyper::upgrade::on(request) })
     }
 
@@ -73,12 +71,7 @@ impl Accepted {
         let upgraded = self.0.await.ok()?;
         // Back to the stream itself: hyper's wrapper would be one more hop on every read.
         let parts = upgraded.downcast::<TokioIo<Io>>().ok()?;
-        let io = parts.io.into_inner();
-        let read = match io {
-            Io::Plain(_) => READ_PLAIN,
-            Io::Tls(_) => READ_TLS,
-        };
-        Some(Wire::server(io, parts.read_buf.to_vec(), max_message, read).await)
+        Some(Wire::server(parts.io.into_inner(), parts.read_buf, max_message))
     }
 }
 
@@ -97,6 +90,15 @@ fn has(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     let values = headers.get_all(name);
     let mut tokens = values.iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
     tokens.any(|value| value.trim().eq_ignore_ascii_case(token))
+}
+
+/// What answers `Sec-WebSocket-Key` (RFC 6455, 4.2.2): no secret, only a proof that a WebSocket was
+/// understood.
+fn accept_key(key: &[u8]) -> String {
+    let mut digest = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
+    digest.update(key);
+    digest.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    STANDARD.encode(digest.finish())
 }
 
 fn check(

@@ -2,62 +2,84 @@
 //! for a slow peer while it should be reading.
 //!
 //! The owner polls [`Wire::poll_turn`] all the time; it reads, and in passing writes what
-//! [`Wire::send`] took. It is cancel-safe: a turn that is dropped loses nothing.
+//! [`Wire::send`] took. It is cancel-safe: a turn that is dropped loses nothing. Each message is
+//! one frame and one write, because Asterisk notices only one for each readiness, and reads a
+//! frame that has come in part with a channel locked.
 
 use std::{
     collections::VecDeque,
     future::poll_fn,
+    io,
+    mem::MaybeUninit,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use bytes::Bytes;
-use futures_util::{Sink, Stream};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        Error, Message, Utf8Bytes,
-        protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
-    },
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{
+    bell::Bell,
+    ws::{Decoder, Farewell, Peer, Violation, put},
 };
 
-use super::bell::Bell;
+pub use super::ws::Message;
 
-/// Read at once: six frames of audio. The library's default of 128 KiB is zeroed for each read, and
-/// at three frames every third is read in two pieces, which costs a system call each.
-pub const READ_PLAIN: usize = 4 * 1024;
-/// The same under TLS, where a read in two pieces costs no system call and idle phones are many.
-pub const READ_TLS: usize = 2 * 1024;
-/// What is gathered before it is written; each message is flushed by itself.
-const WRITE_BUFFER: usize = 2 * 1024;
+/// Read at once: six frames of audio. It lies on the stack, so that an idle phone has no buffer;
+/// a read that doesn't fill it tells that there is no more, and saves the one that would find out.
+const READ: usize = 4 * 1024;
+/// A buffer for writing up to this size is kept for the next message: a frame of audio of any
+/// length that is in use.
+const KEEP: usize = 4 * 1024;
 /// Messages that may wait for a peer that doesn't read, before the connection counts as dead.
 /// Control messages only, so a handful is much.
 const OUT_MESSAGES: usize = 32;
-/// Bytes that may wait inside the library beyond the longest message: a pong, a close. One message
-/// at a time is in there; one that doesn't fit would be lost without an error.
-const OUT_BYTES: usize = 4 * 1024;
 /// How long a goodbye may take.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
-/// A WebSocket over any stream.
+/// A WebSocket over any stream. In a box: it would be copied into every state that a task's future
+/// has.
 #[derive(Debug)]
-pub struct Wire<S> {
-    /// In a box: it would be copied into every state that a task's future has.
-    ws: Box<WebSocketStream<S>>,
-    out: VecDeque<Message>,
-    flushing: bool,
+pub struct Wire<S>(Box<Socket<S>>);
+
+#[derive(Debug)]
+struct Socket<S> {
+    stream: S,
+    incoming: Incoming,
+    outgoing: Outgoing,
     /// A message was refused: the connection has failed its owner.
     overflowed: bool,
+    /// A write has failed. What the peer said before is still read.
+    broken: bool,
     closed: bool,
     /// Rings when there may be something to read; a wake-up to write costs no read.
     readable: Bell,
 }
 
+#[derive(Debug)]
+struct Incoming {
+    decoder: Decoder,
+    /// What was read and not decoded yet.
+    rest: Bytes,
+}
+
+#[derive(Debug, Default)]
+struct Outgoing {
+    queue: VecDeque<Message>,
+    /// The answer to the newest ping; one is enough (RFC 6455, 5.5.3).
+    pong: Option<Bytes>,
+    /// The frame that is being written, and how much of it is.
+    frame: Vec<u8>,
+    written: usize,
+    /// A frame was handed to TLS, which may hold it still.
+    flushing: bool,
+}
+
 /// What a turn brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Turn {
-    Text(Utf8Bytes),
+    Text(String),
     Binary(Bytes),
     Pong(Bytes),
     /// The peer asked something of the WebSocket layer only; it is alive.
@@ -83,113 +105,56 @@ pub enum Closed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overflow;
 
+/// Why no message comes any more.
+enum End {
+    Lost,
+    Violation(Violation),
+}
+
 impl<S> Wire<S>
 where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin,
 {
-    /// A server's side of a connection whose upgrade is done. `rest` was read beyond it,
-    /// `read` is how much to read at once.
-    pub async fn server(stream: S, rest: Vec<u8>, max_message: usize, read: usize) -> Self {
-        Self::new(stream, rest, Role::Server, max_message, read).await
-    }
-
-    async fn new(stream: S, rest: Vec<u8>, role: Role, max_message: usize, read: usize) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(read)
-            .write_buffer_size(WRITE_BUFFER)
-            .max_write_buffer_size(WRITE_BUFFER + max_message + OUT_BYTES)
-            .max_message_size(Some(max_message))
-            .max_frame_size(Some(max_message));
-        let ws = WebSocketStream::from_partially_read(stream, rest, role, Some(config)).await;
-        Self {
-            ws: Box::new(ws),
-            out: VecDeque::new(),
-            flushing: false,
+    /// A server's side of a connection whose upgrade is done. `rest` was read beyond it;
+    /// `max_message` is the longest message that is taken, in bytes.
+    pub fn server(stream: S, rest: impl Into<Bytes>, max_message: usize) -> Self {
+        let decoder = Decoder::new(Peer::Client, max_message);
+        Self(Box::new(Socket {
+            stream,
+            incoming: Incoming { decoder, rest: rest.into() },
+            outgoing: Outgoing::default(),
             overflowed: false,
+            broken: false,
             closed: false,
             readable: Bell::default(),
-        }
+        }))
     }
 
     /// Hands a message over for writing; it leaves with the next turn. A message of more than
     /// [`OUT_MESSAGES`] in waiting is refused.
     pub fn send(&mut self, message: Message) -> Result<(), Overflow> {
-        if self.out.len() >= OUT_MESSAGES {
-            self.overflowed = true;
+        let this = &mut *self.0;
+        if this.outgoing.queue.len() >= OUT_MESSAGES {
+            this.overflowed = true;
             return Err(Overflow);
         }
-        self.out.push_back(message);
+        this.outgoing.queue.push_back(message);
         Ok(())
     }
 
     /// How many messages wait to be written.
     pub fn waiting(&self) -> usize {
-        self.out.len()
+        self.0.outgoing.queue.len()
     }
 
     /// Writes what waits, as far as the peer takes it. An error shows in the next turn.
     pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            if self.flushing {
-                match Pin::new(&mut *self.ws).poll_flush(cx) {
-                    Poll::Ready(_) => self.flushing = false,
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
-            let Some(message) = self.out.pop_front() else { return Poll::Ready(()) };
-            // One write for each message: Asterisk notices only one frame for each readiness.
-            if Pin::new(&mut *self.ws).start_send(message).is_err() {
-                self.out.clear();
-                return Poll::Ready(());
-            }
-            self.flushing = true;
-        }
+        self.0.poll_write(cx)
     }
 
     /// The next message. Writes in passing.
     pub fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
-        if self.closed {
-            return Poll::Pending;
-        }
-        if self.overflowed {
-            return self.over(Closed::Stalled);
-        }
-        let _ = self.poll_write(cx);
-        if !self.readable.has_rung(cx) {
-            return Poll::Pending;
-        }
-        let mut read_cx = Context::from_waker(self.readable.waker());
-        let Poll::Ready(read) = Pin::new(&mut *self.ws).poll_next(&mut read_cx) else {
-            return Poll::Pending;
-        };
-        self.readable.stays_rung();
-        let turn = match read {
-            Some(Ok(message)) => message,
-            None => return self.over(Closed::InOrder),
-            Some(Err(error)) => {
-                let closed = classify(&error);
-                if let Closed::Violation(what) = closed {
-                    self.say_violation(cx, &error, what);
-                }
-                return self.over(closed);
-            }
-        };
-        Poll::Ready(match turn {
-            Message::Text(text) => Turn::Text(text),
-            Message::Binary(bytes) => Turn::Binary(bytes),
-            Message::Pong(payload) => Turn::Pong(payload),
-            Message::Ping(_) | Message::Frame(_) => {
-                // The library has queued the pong; have it written.
-                self.flushing = true;
-                let _ = self.poll_write(cx);
-                Turn::Alive
-            }
-            Message::Close(_) => {
-                self.flushing = true;
-                let _ = self.poll_write(cx);
-                return self.over(Closed::InOrder);
-            }
-        })
+        self.0.poll_turn(cx)
     }
 
     /// The next message.
@@ -199,22 +164,69 @@ where
 
     /// Writes what waits, says CLOSE, and waits a moment for the peer's. For the end of a task.
     pub async fn close(mut self, code: u16, reason: &'static str) {
-        if self.closed {
+        let this = &mut *self.0;
+        if this.closed {
             return;
         }
-        let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
-        self.out.push_back(Message::Close(Some(frame)));
+        let farewell = Farewell { code, reason: reason.to_owned() };
+        this.outgoing.queue.push_back(Message::Close(Some(farewell)));
         let goodbye = poll_fn(|cx| {
-            let _ = self.poll_write(cx);
+            let _ = this.poll_write(cx);
             loop {
-                match Pin::new(&mut *self.ws).poll_next(cx) {
-                    Poll::Ready(Some(Ok(_))) => {}
-                    Poll::Ready(_) => return Poll::Ready(()),
-                    Poll::Pending => return Poll::Pending,
+                match ready!(this.incoming.poll(&mut this.stream, cx)) {
+                    Ok(Message::Close(_)) | Err(_) => return Poll::Ready(()),
+                    Ok(_) => {}
                 }
             }
         });
         let _ = tokio::time::timeout(CLOSE_TIME, goodbye).await;
+    }
+}
+
+impl<S> Socket<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        if self.closed {
+            return Poll::Pending;
+        }
+        if self.overflowed {
+            return self.over(Closed::Stalled);
+        }
+        let _ = self.poll_write(cx);
+        if !self.readable.has_rung(cx) && !self.broken {
+            return Poll::Pending;
+        }
+        let read_cx = &mut Context::from_waker(self.readable.waker());
+        let read = match self.incoming.poll(&mut self.stream, read_cx) {
+            Poll::Ready(read) => read,
+            // Nothing that it said before is left.
+            Poll::Pending if self.broken => return self.over(Closed::Lost),
+            Poll::Pending => return Poll::Pending,
+        };
+        self.readable.stays_rung();
+        Poll::Ready(match read {
+            Ok(Message::Text(text)) => Turn::Text(text),
+            Ok(Message::Binary(bytes)) => Turn::Binary(bytes),
+            Ok(Message::Pong(payload)) => Turn::Pong(payload),
+            Ok(Message::Ping(payload)) => {
+                self.outgoing.pong = Some(payload);
+                let _ = self.poll_write(cx);
+                Turn::Alive
+            }
+            Ok(Message::Close(farewell)) => {
+                let farewell = farewell.map(|f| Farewell { reason: String::new(), ..f });
+                self.say_last(cx, farewell);
+                return self.over(Closed::InOrder);
+            }
+            Err(End::Lost) => return self.over(Closed::Lost),
+            Err(End::Violation(violation)) => {
+                let (code, reason) = (violation.code(), violation.as_str());
+                self.say_last(cx, Some(Farewell { code, reason: reason.to_owned() }));
+                return self.over(Closed::Violation(reason));
+            }
+        })
     }
 
     fn over(&mut self, closed: Closed) -> Poll<Turn> {
@@ -222,27 +234,87 @@ where
         Poll::Ready(Turn::Closed(closed))
     }
 
-    fn say_violation(&mut self, cx: &mut Context<'_>, error: &Error, what: &'static str) {
-        let code = match error {
-            Error::Capacity(_) => CloseCode::Size,
-            Error::Utf8(_) => CloseCode::Invalid,
-            _ => CloseCode::Protocol,
-        };
-        let frame = CloseFrame { code, reason: what.into() };
-        let _ = Pin::new(&mut *self.ws).start_send(Message::Close(Some(frame)));
-        let _ = Pin::new(&mut *self.ws).poll_flush(cx);
+    /// CLOSE behind the message that is being written, as far as the peer takes it now.
+    fn say_last(&mut self, cx: &mut Context<'_>, farewell: Option<Farewell>) {
+        self.outgoing.queue.clear();
+        self.outgoing.queue.push_back(Message::Close(farewell));
+        let _ = self.poll_write(cx);
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.broken || ready!(self.outgoing.poll(&mut self.stream, cx)).is_err() {
+            self.broken = true;
+            self.outgoing = Outgoing::default();
+        }
+        Poll::Ready(())
     }
 }
 
-fn classify(error: &Error) -> Closed {
-    use tokio_tungstenite::tungstenite::error::ProtocolError;
-    match error {
-        Error::Capacity(_) => Closed::Violation("message too long"),
-        Error::Utf8(_) => Closed::Violation("text that is not UTF-8"),
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Closed::Lost,
-        Error::Protocol(_) => Closed::Violation("not the WebSocket protocol"),
-        Error::ConnectionClosed | Error::AlreadyClosed => Closed::InOrder,
-        _ => Closed::Lost,
+impl Incoming {
+    /// The next message.
+    fn poll<S>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<Result<Message, End>>
+    where
+        S: AsyncRead + Unpin,
+    {
+        loop {
+            if !self.rest.is_empty() {
+                let mut bytes = &self.rest[..];
+                let message = self.decoder.take(&mut bytes);
+                let taken = self.rest.len() - bytes.len();
+                self.rest.advance(taken);
+                if self.rest.is_empty() {
+                    self.rest = Bytes::new();
+                }
+                if let Some(message) = message.transpose() {
+                    return Poll::Ready(message.map_err(End::Violation));
+                }
+            }
+            let mut space = [const { MaybeUninit::uninit() }; READ];
+            let mut space = ReadBuf::uninit(&mut space);
+            let read = ready!(Pin::new(&mut *stream).poll_read(cx, &mut space));
+            let mut bytes = space.filled();
+            if read.is_err() || bytes.is_empty() {
+                return Poll::Ready(Err(End::Lost));
+            }
+            let message = self.decoder.take(&mut bytes);
+            if !bytes.is_empty() {
+                self.rest = Bytes::copy_from_slice(bytes);
+            }
+            if let Some(message) = message.transpose() {
+                return Poll::Ready(message.map_err(End::Violation));
+            }
+        }
+    }
+}
+
+impl Outgoing {
+    /// Writes all that waits, one frame after the other.
+    fn poll<S>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        S: AsyncWrite + Unpin,
+    {
+        loop {
+            while self.written < self.frame.len() {
+                let unsent = &self.frame[self.written..];
+                match ready!(Pin::new(&mut *stream).poll_write(cx, unsent))? {
+                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    written => self.written += written,
+                }
+                self.flushing = true;
+            }
+            if self.flushing {
+                ready!(Pin::new(&mut *stream).poll_flush(cx))?;
+                self.flushing = false;
+            }
+            self.frame.clear();
+            self.frame.shrink_to(KEEP);
+            self.written = 0;
+            let pong = self.pong.take().map(Message::Pong);
+            let Some(message) = pong.or_else(|| self.queue.pop_front()) else {
+                return Poll::Ready(Ok(()));
+            };
+            put(&message, None, &mut self.frame);
+        }
     }
 }
 
@@ -261,23 +333,163 @@ impl Closed {
 #[cfg(test)]
 mod tests {
     use futures_util::{SinkExt, StreamExt};
+    use tokio_tungstenite::{
+        WebSocketStream,
+        tungstenite::{Message as Theirs, protocol::Role},
+    };
 
     use super::*;
+
+    /// A peer that says this and notes each write; its kernel takes `room` bytes at a time.
+    #[derive(Default)]
+    struct Script {
+        says: VecDeque<Vec<u8>>,
+        writes: Vec<Vec<u8>>,
+        room: usize,
+        is_gone: bool,
+    }
+
+    impl AsyncRead for Script {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            space: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            match self.says.pop_front() {
+                Some(said) => space.put_slice(&said),
+                None => return Poll::Pending,
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Script {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            if self.is_gone {
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            }
+            let taken = bytes.len().min(self.room);
+            self.writes.push(bytes[..taken].to_vec());
+            Poll::Ready(Ok(taken))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn said(messages: &[Message]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        messages.iter().for_each(|message| put(message, Some([1, 2, 3, 4]), &mut bytes));
+        bytes
+    }
+
+    fn turns(wire: &mut Wire<Script>) -> Vec<Turn> {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut turns = Vec::new();
+        while let Poll::Ready(turn) = wire.poll_turn(&mut cx) {
+            turns.push(turn);
+        }
+        turns
+    }
+
+    #[test]
+    fn each_message_is_one_write_and_a_pong_is_one_of_them() {
+        let script = Script {
+            says: [said(&[Message::Ping(Bytes::from_static(b"?"))])].into(),
+            room: usize::MAX,
+            ..Script::default()
+        };
+        let mut wire = Wire::server(script, Bytes::new(), 1000);
+        wire.send(Message::Binary(vec![1; 640].into())).expect("room");
+        wire.send(Message::text("ANSWER")).expect("room");
+        assert_eq!(turns(&mut wire), [Turn::Alive]);
+        let lengths: Vec<usize> = wire.0.stream.writes.iter().map(Vec::len).collect();
+        assert_eq!(lengths, [644, 8, 3]);
+    }
+
+    #[test]
+    fn what_the_kernel_takes_in_parts_arrives_whole() {
+        let script = Script { room: 100, ..Script::default() };
+        let mut wire = Wire::server(script, Bytes::new(), 1000);
+        wire.send(Message::Binary(vec![1; 640].into())).expect("room");
+        wire.send(Message::text("ANSWER")).expect("room");
+        assert_eq!(turns(&mut wire), []);
+        let mut whole = Vec::new();
+        put(&Message::Binary(vec![1; 640].into()), None, &mut whole);
+        put(&Message::text("ANSWER"), None, &mut whole);
+        assert_eq!(wire.0.stream.writes.concat(), whole);
+    }
+
+    #[test]
+    fn what_the_peer_said_before_it_was_gone_is_heard() {
+        // Asterisk says CLOSE and is gone within the same millisecond.
+        let audio = Bytes::from_static(b"audio");
+        let messages = [Message::Binary(audio.clone()), Message::Close(None)];
+        for (messages, end) in [(&messages[..], Closed::InOrder), (&messages[..1], Closed::Lost)] {
+            let script =
+                Script { is_gone: true, says: [said(messages)].into(), ..Script::default() };
+            let mut wire = Wire::server(script, Bytes::new(), 1000);
+            wire.send(Message::text("ANSWER")).expect("room");
+            assert_eq!(turns(&mut wire), [Turn::Binary(audio.clone()), Turn::Closed(end)]);
+        }
+    }
+
+    #[test]
+    fn a_peer_is_told_how_it_ended() {
+        let farewell =
+            |code, reason: &str| Message::Close(Some(Farewell { code, reason: reason.into() }));
+        let long = Message::Binary(vec![0; 1001].into());
+        let violation = Violation::TooLong.as_str();
+        for (says, end, told) in [
+            (farewell(4000, "so"), Closed::InOrder, farewell(4000, "")),
+            (Message::Close(None), Closed::InOrder, Message::Close(None)),
+            (long, Closed::Violation(violation), farewell(1009, violation)),
+        ] {
+            let script =
+                Script { room: usize::MAX, says: [said(&[says])].into(), ..Script::default() };
+            let mut wire = Wire::server(script, Bytes::new(), 1000);
+            assert_eq!(turns(&mut wire), [Turn::Closed(end)]);
+            let mut frame = Vec::new();
+            put(&told, None, &mut frame);
+            assert_eq!(wire.0.stream.writes, [frame]);
+        }
+    }
+
+    #[test]
+    fn what_came_with_the_upgrade_or_in_one_read_is_heard_in_order() {
+        let texts = ["a", "b", "c", "d"].map(Message::text);
+        let all = said(&texts);
+        let script = Script { says: [all[10..].to_vec()].into(), ..Script::default() };
+        let mut wire = Wire::server(script, all[..10].to_vec(), 1000);
+        assert_eq!(turns(&mut wire), ["a", "b", "c", "d"].map(|t| Turn::Text(t.into())));
+    }
 
     #[tokio::test]
     async fn a_message_as_long_as_may_be_read_can_be_sent_and_takes_nothing_with_it() {
         const LIMIT: usize = 65_500;
         let (ours, theirs) = tokio::io::duplex(1024);
-        let mut wire = Wire::server(ours, Vec::new(), LIMIT, READ_PLAIN).await;
+        let mut wire = Wire::server(ours, Bytes::new(), LIMIT);
         let mut peer = WebSocketStream::from_raw_socket(theirs, Role::Client, None).await;
-        let long = Message::Binary(vec![7; LIMIT].into());
-        wire.send(long.clone()).expect("room");
+        let long = Bytes::from(vec![7; LIMIT]);
+        wire.send(Message::Binary(long.clone())).expect("room");
         wire.send(Message::text("HANGUP")).expect("room");
         let read = async {
-            assert_eq!(peer.next().await.expect("a message").expect("in order"), long);
+            assert_eq!(
+                peer.next().await.expect("a message").expect("in order"),
+                Theirs::Binary(long)
+            );
             let after = peer.next().await.expect("a message").expect("in order");
-            assert_eq!(after, Message::text("HANGUP"));
-            peer.send(Message::text("ANSWER")).await.expect("sent");
+            assert_eq!(after, Theirs::text("HANGUP"));
+            peer.send(Theirs::text("ANSWER")).await.expect("sent");
         };
         let (turn, ()) = tokio::join!(wire.turn(), read);
         assert_eq!(turn, Turn::Text("ANSWER".into()));

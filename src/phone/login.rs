@@ -7,7 +7,6 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
-use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -19,7 +18,7 @@ use crate::{
     call::Extension,
     config::DuplicateLogin,
     exchange::{Exchange, PHONE_MAILBOX, PhoneHandle, Registration, line::PhoneCommand},
-    net::wire::Wire,
+    net::wire::{Message, Wire},
     report::metrics::ReasonLabel,
 };
 

@@ -16,7 +16,6 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, Sleep},
 };
-use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -34,7 +33,7 @@ use crate::{
     net::{
         bell::Bell,
         liveness::{Liveness, PING_EVERY},
-        wire::{Closed, Turn, Wire},
+        wire::{Closed, Message, Turn, Wire},
     },
 };
 
@@ -368,7 +367,10 @@ mod tests {
 
     use futures_util::StreamExt;
     use tokio::{io::DuplexStream, task::JoinHandle};
-    use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
+    use tokio_tungstenite::{
+        WebSocketStream,
+        tungstenite::{Message, protocol::Role},
+    };
 
     use super::*;
     use crate::exchange::{Exchange, PHONE_MAILBOX, PhoneHandle};
@@ -380,7 +382,7 @@ mod tests {
         let kicked = CancellationToken::new();
         let handle = PhoneHandle { login: exchange.next_login(), commands, kicked: kicked.clone() };
         let registration = exchange.log_in(&"2001".into(), handle).unwrap();
-        let wire = Wire::server(near, Vec::new(), 65_500, crate::net::wire::READ_TLS).await;
+        let wire = Wire::server(near, Bytes::new(), 65_500);
         let leaving = exchange.leaving.clone();
         let task = PhoneTask::new(wire, registration, mailbox, kicked, leaving);
         let ws = WebSocketStream::from_raw_socket(far, Role::Client, None).await;

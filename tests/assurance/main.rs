@@ -132,6 +132,7 @@ bodies! {
     nobody_is_believed_but_a_trusted_proxy "forwarded_for";
     no_byte_of_audio_is_lost_in_framing "framer";
     any_bytes_on_a_socket_give_messages_and_one_end "wire";
+    any_frames_are_heard_the_same_however_they_are_cut "ws";
     any_inputs_give_a_call_one_ending "call";
     any_answers_end_a_hunt "hunt";
     every_ringing_of_a_phone_is_hung_up_once "session";
