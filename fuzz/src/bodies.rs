@@ -23,7 +23,7 @@ use goastgateway::{
         ending::Ending,
         hunt::{Fell, Hunt, Offered, Plan, Step},
         is_extension,
-        machine::{Call, Input, Output},
+        machine::{Call, Closing, Input, Output},
     },
     config::{self, AddressList, ExtenPattern, Secret},
     media::{
@@ -464,12 +464,18 @@ impl Rig {
                     self.call.input(Input::Offered(ring, what), now, &mut out);
                     todo.extend(out.drain(..));
                 }
-                Output::Stop(ring) => {
+                Output::Stop(ring, _) => {
                     assert!(self.taken.remove(&ring).is_some(), "stops who doesn't ring");
                 }
                 Output::Answer(ring) => {
                     assert!(self.taken.contains_key(&ring), "answers who doesn't ring");
                     assert_eq!(self.answered.replace(ring), None, "answered twice");
+                }
+                Output::Join(ring) => {
+                    // The leg of a dialled call, whose phone is this call's from the beginning.
+                    assert!(self.used.insert(ring) && self.taken.is_empty(), "joins what rings");
+                    self.taken.insert(ring, "2001".into());
+                    self.answered = Some(ring);
                 }
                 Output::HangUpAsterisk(_) => {
                     assert!(!std::mem::replace(&mut self.hung_up, true), "hung up twice");
@@ -511,7 +517,9 @@ pub fn call(data: &[u8]) {
             4 | 5 => Input::PhoneAnswered(ring),
             6 | 7 => Input::PhoneHungUp(ring),
             8 | 9 => Input::PhoneGone(ring),
-            10 => Input::AsteriskClosed { lost: what >> 7 == 1 },
+            10 => {
+                Input::AsteriskClosed(if what >> 7 == 1 { Closing::Lost } else { Closing::InOrder })
+            }
             11 => Input::End(Ending::DrainTimeout),
             12 => Input::Offered(ring, luck(&mut tape)),
             _ => {
@@ -574,7 +582,7 @@ pub fn hunt(data: &[u8]) {
                     hunt.offered(ring, what, now, steps);
                     todo.extend(steps.drain(..));
                 }
-                Step::Stop(ring) => assert!(ringing.remove(&ring).is_some()),
+                Step::Stop(ring, _) => assert!(ringing.remove(&ring).is_some()),
                 Step::Over(_) => over = true,
             }
         }
@@ -622,7 +630,7 @@ pub fn hunt(data: &[u8]) {
         }
         assert!(is_over, "goes on for ever");
     }
-    hunt.cancel(&mut steps);
+    hunt.cancel(Ending::CallerGaveUp, &mut steps);
     settle(&mut hunt, &mut steps, &mut ringing, now, &mut tape);
     assert!(ringing.is_empty() && hunt.deadline().is_none());
 }

@@ -32,12 +32,15 @@ use crate::{
         CallId, Extension, ForLog, RingId,
         ending::Ending,
         hunt::Offered,
-        machine::{Call, Input, Output},
+        info::{News, Progress},
+        machine::{Call, Closing, Input, Output},
+        record::{Caller, Direction},
     },
     config::Config,
     exchange::{
         Exchange, Hunting,
-        line::{CallEvent, RingHandle},
+        calls::{CALL_VARIABLE, CallEntry, CallPlace},
+        line::{CallEvent, RingHandle, Stopped},
     },
     media::{
         frame::{self, FORMAT, FRAME_BYTES},
@@ -54,7 +57,9 @@ use crate::{
 
 /// Events of phones that may wait for a call. Each ringing reserves two, so a group may have half
 /// as many members as this; the configuration allows fewer.
-const CALL_MAILBOX: usize = 2 * crate::config::MAX_GROUP_MEMBERS;
+const CALL_MAILBOX: usize = 2 * crate::config::MAX_GROUP_MEMBERS + CONTROL_EVENTS;
+/// What may wait of call control's: a handful of news for each call.
+const CONTROL_EVENTS: usize = 32;
 /// How long the manager has to end a call before HANGUP does it without a cause.
 const AMI_TIME: Duration = Duration::from_millis(300);
 /// How long Asterisk has to close after HANGUP before the gateway does.
@@ -82,6 +87,10 @@ pub struct Leg<S> {
     frame_bytes: usize,
     media: Option<Media>,
     report: Report,
+    /// The call's line in the table of calls.
+    place: Option<CallPlace>,
+    /// What the manager says of the far end.
+    far: Far,
     /// While phones are rung; a gateway that stops lets no phone go meanwhile.
     hunting: Option<Hunting>,
     first_message: Option<Instant>,
@@ -96,6 +105,17 @@ pub struct Leg<S> {
     /// Rings for everything that isn't audio.
     bell: Bell,
     actions: Vec<pacer::Action>,
+}
+
+/// The far end, as far as Asterisk and its manager tell.
+#[derive(Default)]
+struct Far {
+    caller: Caller,
+    direction: Direction,
+    held: bool,
+    progress: Progress,
+    /// Why Asterisk will close the call.
+    closes_for: Option<(Ending, Option<u8>)>,
 }
 
 enum Happening {
@@ -126,6 +146,8 @@ where
                 context.exchange.metrics.clone(),
                 context.exchange.feed.clone(),
             ),
+            place: None,
+            far: Far::default(),
             hunting: None,
             first_message: Some(first_message),
             hangup_command_at: None,
@@ -169,8 +191,7 @@ where
             match happening {
                 Happening::Turn(Turn::Text(text)) => self.text(&text),
                 Happening::Turn(Turn::Closed(closed)) => {
-                    let lost = closed != Closed::InOrder;
-                    self.drive(Input::AsteriskClosed { lost });
+                    self.asterisk_closed(closed);
                     break;
                 }
                 Happening::Turn(_) => self.liveness.heard(),
@@ -182,7 +203,7 @@ where
                     }
                     if !self.ping(now) {
                         warn!(call = %self.report.id(), "Asterisk gives no sign of life");
-                        self.drive(Input::AsteriskClosed { lost: true });
+                        self.drive(Input::AsteriskClosed(Closing::Lost));
                         break;
                     }
                     self.time(now);
@@ -347,7 +368,8 @@ where
             Event::Error { text } => {
                 warn!(call = %self.report.id(), text = %ForLog(&text), "Asterisk reports")
             }
-            Event::DtmfEnd { .. } | Event::QueueDrained | Event::Other => {}
+            Event::DtmfEnd { digit } => self.tell_phones(|news| news.digit(digit)),
+            Event::QueueDrained | Event::Other => {}
         }
     }
 
@@ -355,6 +377,9 @@ where
         let (config, exchange) = (self.context.config.clone(), self.context.exchange.clone());
         let format = self.format.unwrap_or(ControlFormat::Text);
         exchange.format_seen(format, config.asterisk.format);
+        if let Some(dialled) = start.variables.get(CALL_VARIABLE) {
+            return self.start_dialled(dialled, &start);
+        }
         let call = self.report.id();
         let asked = route::asked_for(&start, format, &config);
         let dialled = asked.extension;
@@ -382,6 +407,7 @@ where
             self.frame_bytes = bytes;
             self.hunting = Some(exchange.hunt());
             let (plan, is_group) = route::plan(&ext, &config);
+            self.enter(&start, Some(ext.clone()));
             self.report.dialled_group(is_group);
             info!(%call, %ext, group = is_group, "call");
             Input::Start(plan)
@@ -396,19 +422,103 @@ where
         self.drive(input);
     }
 
+    /// The leg of a call that a phone dials: it takes the call's number and the phone's place.
+    fn start_dialled(&mut self, dialled: &str, start: &MediaStart) {
+        let exchange = self.context.exchange.clone();
+        let frame_bytes = frame::size(start.optimal_frame_size);
+        let wanted = CallId::parse(dialled).and_then(|id| Some((id, exchange.calls.adopt(id)?)));
+        let (Some((id, to_come)), Some(bytes)) = (wanted, frame_bytes) else {
+            info!(call = %self.report.id(), "a dialled call that nobody waits for any more: hung up");
+            return self.drive(Input::Refuse(Ending::CallerGaveUp));
+        };
+        let mut handle = to_come.place;
+        if start.format != FORMAT {
+            warn!(call = %id, format = %ForLog(&start.format), "refused: the gateway speaks slin16");
+            handle.stop(Ending::FormatRefused.into());
+            return self.drive(Input::Refuse(Ending::FormatRefused));
+        }
+        self.frame_bytes = bytes;
+        let ext = handle.ext.clone();
+        self.far.direction = Direction::Out;
+        self.report.adopt(id, start, &ext, Extension::parse(&to_come.to).as_ref());
+        info!(call = %id, %ext, "dials");
+        self.enter(start, Some(ext));
+        let ring = RingId(0);
+        if !handle.offer(true, &self.events.0) {
+            return self.drive(Input::Refuse(Ending::Fault)); // a mailbox that is empty has room
+        }
+        self.rings.insert(ring, handle);
+        self.drive(Input::Dialled(ring));
+    }
+
+    /// Puts the call into the table of those that are up.
+    fn enter(&mut self, start: &MediaStart, ext: Option<Extension>) {
+        let names = [&start.channel, &start.channel_id, &start.connection_id];
+        let entry = CallEntry::new(
+            names.map(String::as_str),
+            self.far.direction,
+            ext,
+            self.events.0.clone(),
+        );
+        self.place = Some(self.context.exchange.call_began(self.report.id(), entry));
+    }
+
     fn phone(&mut self, event: CallEvent) {
         match event {
             CallEvent::Answered(ring) => self.drive(Input::PhoneAnswered(ring)),
             CallEvent::HungUp(ring) => {
                 // Freed first: the hunt may want to ring it again.
-                self.rings.remove(&ring);
+                let talks = self.report.record.answered.is_some();
+                let why = if talks { Ending::PhoneHungUp } else { Ending::Declined };
+                if let Some(handle) = self.rings.remove(&ring) {
+                    handle.stop(why.into());
+                }
                 self.drive(Input::PhoneHungUp(ring));
             }
             CallEvent::Gone(ring) => {
                 self.rings.remove(&ring);
                 self.drive(Input::PhoneGone(ring));
             }
+            CallEvent::Caller(caller) => {
+                if self.far.caller.learn(&caller) {
+                    let caller = self.far.caller.clone();
+                    self.tell_phones(|news| news.caller = Some(caller.clone()));
+                }
+            }
+            CallEvent::HeldByFar(held) => {
+                if std::mem::replace(&mut self.far.held, held) != held {
+                    self.tell_phones(|news| news.held_by_far = Some(held));
+                }
+            }
+            CallEvent::Progress(progress) => {
+                if progress > self.far.progress {
+                    self.far.progress = progress;
+                    self.tell_phones(|news| news.progress = Some(progress));
+                }
+            }
+            CallEvent::ClosesFor(why, cause) => self.far.closes_for = Some((why, cause)),
+            CallEvent::End(ending) => self.drive(Input::End(ending)),
         }
+    }
+
+    /// Tells whoever rings or talks.
+    fn tell_phones(&self, change: impl Fn(&mut News)) {
+        for handle in self.rings.values() {
+            handle.tell(&change);
+        }
+    }
+
+    fn asterisk_closed(&mut self, closed: Closed) {
+        let unanswered =
+            self.far.direction == Direction::Out && self.far.progress != Progress::Answered;
+        let how = match (closed, self.far.closes_for) {
+            (Closed::InOrder, Some((why, _))) => Closing::For(why),
+            // An outgoing call's leg is up before anybody answers.
+            (Closed::InOrder, None) if unanswered => Closing::For(Ending::Failed),
+            (Closed::InOrder, None) => Closing::InOrder,
+            _ => Closing::Lost,
+        };
+        self.drive(Input::AsteriskClosed(how));
     }
 
     /// Gives the call an input and carries out all that follows.
@@ -425,10 +535,16 @@ where
                     self.call.input(Input::Offered(ring, offered), now.into_std(), &mut more);
                     todo.extend(more);
                 }
-                Output::Stop(ring) => {
-                    self.rings.remove(&ring);
+                Output::Stop(ring, why) => {
+                    if let Some(handle) = self.rings.remove(&ring) {
+                        handle.stop(self.stopped(why));
+                    }
                 }
-                Output::Answer(ring) => self.answer(ring, now),
+                Output::Answer(ring) => {
+                    self.command(Command::Answer);
+                    self.join(ring, now);
+                }
+                Output::Join(ring) => self.join(ring, now),
                 Output::HangUpAsterisk(ending) => self.hang_up_asterisk(ending, now),
                 Output::Ended(ending) => self.ended(ending, now),
             }
@@ -449,8 +565,17 @@ where
         }
     }
 
-    fn answer(&mut self, ring: RingId, now: Instant) {
-        self.command(Command::Answer);
+    /// What a phone is told that is out of it.
+    fn stopped(&self, why: Ending) -> Stopped {
+        let by = match why {
+            Ending::AnsweredElsewhere => self.report.record.answered_by.clone(),
+            _ => None,
+        };
+        let cause = self.far.closes_for.filter(|(known, _)| *known == why);
+        Stopped { why, by, cause: cause.and_then(|(_, cause)| cause) }
+    }
+
+    fn join(&mut self, ring: RingId, now: Instant) {
         self.hunting = None;
         let Some(handle) = self.rings.get_mut(&ring) else { return };
         let (media, line) = Media::new(self.frame_bytes, now.into_std());
@@ -478,6 +603,7 @@ where
 
     fn ended(&mut self, ending: Ending, now: Instant) {
         self.rings.clear();
+        self.place = None;
         self.hunting = None;
         self.first_message = None;
         if let Some(media) = self.media.take() {

@@ -37,6 +37,18 @@ pub enum Ending {
     Away,
     /// The phone's connection was lost, in the call or while it alone rang.
     PhoneLost,
+    /// Whoever was rung has a connection and a page that doesn't answer.
+    Unreachable,
+    /// Another phone has answered. Never a call's own ending, only that of a phone's ringing.
+    AnsweredElsewhere,
+    /// The phone has passed the far end on to somebody else.
+    Transferred,
+    /// Outgoing: there is no such number.
+    NumberUnknown,
+    /// Outgoing: the network has no way there.
+    Congested,
+    /// Outgoing: it failed; the cause says more.
+    Failed,
     /// MEDIA_START named no extension.
     NoExtension,
     /// The media format is not one that the gateway serves.
@@ -57,7 +69,7 @@ pub enum Ending {
 
 impl Ending {
     /// Every ending, in the order in which metrics list them.
-    pub const ALL: [Ending; 16] = [
+    pub const ALL: [Ending; 22] = [
         Ending::CallerHungUp,
         Ending::CallerGaveUp,
         Ending::PhoneHungUp,
@@ -66,6 +78,12 @@ impl Ending {
         Ending::Busy,
         Ending::Away,
         Ending::PhoneLost,
+        Ending::Unreachable,
+        Ending::AnsweredElsewhere,
+        Ending::Transferred,
+        Ending::NumberUnknown,
+        Ending::Congested,
+        Ending::Failed,
         Ending::NoExtension,
         Ending::FormatRefused,
         Ending::NoMediaStart,
@@ -85,8 +103,14 @@ impl Ending {
             | Ending::NoAnswer
             | Ending::Busy
             | Ending::Away
-            | Ending::PhoneLost => Side::Phone,
-            Ending::NoExtension
+            | Ending::PhoneLost
+            | Ending::Unreachable
+            | Ending::AnsweredElsewhere
+            | Ending::Transferred => Side::Phone,
+            Ending::NumberUnknown
+            | Ending::Congested
+            | Ending::Failed
+            | Ending::NoExtension
             | Ending::FormatRefused
             | Ending::NoMediaStart
             | Ending::ProtocolError
@@ -102,7 +126,11 @@ impl Ending {
         match self {
             Ending::Declined | Ending::Busy => 17,
             Ending::NoAnswer => 19,
-            Ending::Away | Ending::PhoneLost => 20,
+            Ending::Away | Ending::PhoneLost | Ending::Unreachable => 20,
+            Ending::AnsweredElsewhere => 26,
+            Ending::NumberUnknown => 1,
+            Ending::Congested => 34,
+            Ending::Failed => 38,
             Ending::NoExtension
             | Ending::FormatRefused
             | Ending::NoMediaStart
@@ -111,6 +139,7 @@ impl Ending {
             Ending::CallerHungUp
             | Ending::CallerGaveUp
             | Ending::PhoneHungUp
+            | Ending::Transferred
             | Ending::AsteriskLost
             | Ending::DrainTimeout
             | Ending::Fault => 16,
@@ -133,6 +162,12 @@ impl Ending {
             Ending::Busy => "busy",
             Ending::Away => "away",
             Ending::PhoneLost => "phone_lost",
+            Ending::Unreachable => "unreachable",
+            Ending::AnsweredElsewhere => "answered_elsewhere",
+            Ending::Transferred => "transferred",
+            Ending::NumberUnknown => "number_unknown",
+            Ending::Congested => "congested",
+            Ending::Failed => "failed",
             Ending::NoExtension => "no_extension",
             Ending::FormatRefused => "format_refused",
             Ending::NoMediaStart => "no_media_start",

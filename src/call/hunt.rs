@@ -42,8 +42,8 @@ pub enum Fell {
 pub enum Step {
     /// Ring this phone and say what became of it with [`Hunt::offered`].
     Ring(RingId, Extension),
-    /// Stop ringing.
-    Stop(RingId),
+    /// Stop ringing, and why.
+    Stop(RingId, Ending),
     /// Nobody is left to ring.
     Over(Ending),
 }
@@ -186,14 +186,14 @@ impl Hunt {
     pub fn answered(&mut self, ring: RingId, steps: &mut Vec<Step>) -> bool {
         let Some(index) = self.find(MemberState::Ringing(ring)) else { return false };
         self.members[index].state = MemberState::Quiet;
-        self.stop_all(steps);
+        self.stop_all(Ending::AnsweredElsewhere, steps);
         self.close();
         true
     }
 
     /// The caller is gone or the call ends for another reason: everybody stops.
-    pub fn cancel(&mut self, steps: &mut Vec<Step>) {
-        self.stop_all(steps);
+    pub fn cancel(&mut self, why: Ending, steps: &mut Vec<Step>) {
+        self.stop_all(why, steps);
         self.close();
     }
 
@@ -204,7 +204,7 @@ impl Hunt {
         }
         self.deadline = None;
         self.seen.timed_out = true;
-        self.stop_all(steps);
+        self.stop_all(Ending::NoAnswer, steps);
         if self.turns.is_some() {
             self.ask_next(steps);
         } else {
@@ -224,10 +224,10 @@ impl Hunt {
         steps.push(Step::Ring(ring, member.ext.clone()));
     }
 
-    fn stop_all(&mut self, steps: &mut Vec<Step>) {
+    fn stop_all(&mut self, why: Ending, steps: &mut Vec<Step>) {
         for member in &mut self.members {
             if let MemberState::Ringing(ring) = member.state {
-                steps.push(Step::Stop(ring));
+                steps.push(Step::Stop(ring, why));
             }
             member.state = MemberState::Quiet;
         }
@@ -354,7 +354,7 @@ mod tests {
                             }
                             self.hunt.offered(ring, what, self.now, &mut todo);
                         }
-                        Step::Stop(ring) => {
+                        Step::Stop(ring, _) => {
                             let at = self.ringing.iter().position(|(r, _)| *r == ring).unwrap();
                             let (_, ext) = self.ringing.remove(at);
                             self.log.push(format!("-{ext}"));
@@ -415,7 +415,7 @@ mod tests {
             rig.pass(10 * SECOND);
         }
         assert_eq!(rig.log.join(" "), "+1 -1 +2 -2 +1 -1 +2 -2 +1 -1 +2");
-        rig.run(|h, _, s| h.cancel(s));
+        rig.run(|h, _, s| h.cancel(Ending::CallerGaveUp, s));
         assert!(rig.ringing.is_empty());
         assert_eq!(rig.over, None, "the caller ended it, not the hunt");
     }

@@ -20,6 +20,8 @@ use super::{
 pub enum Input {
     /// MEDIA_START came and this is whom it asks for.
     Start(Plan),
+    /// MEDIA_START came, and it is the leg of a call that this phone dials.
+    Dialled(RingId),
     /// MEDIA_START came and the call can't be served.
     Refuse(Ending),
     /// What became of a [`Output::Ring`].
@@ -30,12 +32,33 @@ pub enum Input {
     PhoneHungUp(RingId),
     /// A phone's connection is gone.
     PhoneGone(RingId),
-    /// Asterisk closed the call, in order or by a broken connection.
-    AsteriskClosed { lost: bool },
+    /// Asterisk closed the call.
+    AsteriskClosed(Closing),
     /// The time of [`Call::deadline`] may have come.
     Tick,
     /// The gateway ends the call.
     End(Ending),
+}
+
+/// How Asterisk closed a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// In order, which alone says that the far end is gone.
+    InOrder,
+    /// By a broken connection.
+    Lost,
+    /// In order, and the manager has said why.
+    For(Ending),
+}
+
+impl Closing {
+    fn ending(self, in_order: Ending) -> Ending {
+        match self {
+            Closing::InOrder => in_order,
+            Closing::Lost => Ending::AsteriskLost,
+            Closing::For(ending) => ending,
+        }
+    }
 }
 
 /// What a call asks for.
@@ -43,10 +66,12 @@ pub enum Input {
 pub enum Output {
     /// Ring this phone; answer with [`Input::Offered`].
     Ring(RingId, Extension),
-    /// This phone is to stop ringing, or the call that it talks in is over.
-    Stop(RingId),
+    /// This phone is to stop ringing, or the call that it talks in is over, and why.
+    Stop(RingId, Ending),
     /// Send ANSWER to Asterisk and join its audio with this phone's.
     Answer(RingId),
+    /// Join Asterisk's audio, which is up already, with that of the phone that dials.
+    Join(RingId),
     /// Hang up Asterisk's side, which is to learn why.
     HangUpAsterisk(Ending),
     /// The call is over. Comes once and last.
@@ -122,11 +147,15 @@ impl Call {
                 self.state = State::Ringing(hunt);
                 self.carry_out(steps, outputs);
             }
+            Input::Dialled(ring) => {
+                outputs.push(Output::Join(ring));
+                self.state = State::Talking { ring };
+            }
             Input::Refuse(ending) | Input::End(ending) => {
                 outputs.push(Output::HangUpAsterisk(ending));
                 self.end(ending, outputs);
             }
-            Input::AsteriskClosed { .. } => self.end(Ending::NoMediaStart, outputs),
+            Input::AsteriskClosed(_) => self.end(Ending::NoMediaStart, outputs),
             _ => {}
         }
     }
@@ -148,19 +177,19 @@ impl Call {
                 }
                 return;
             }
-            Input::AsteriskClosed { lost } => {
-                hunt.cancel(&mut steps);
+            Input::AsteriskClosed(how) => {
+                let ending = how.ending(Ending::CallerGaveUp);
+                hunt.cancel(ending, &mut steps);
                 self.carry_out(steps, outputs);
-                let ending = if lost { Ending::AsteriskLost } else { Ending::CallerGaveUp };
                 return self.end(ending, outputs);
             }
             Input::End(ending) | Input::Refuse(ending) => {
-                hunt.cancel(&mut steps);
+                hunt.cancel(ending, &mut steps);
                 self.carry_out(steps, outputs);
                 outputs.push(Output::HangUpAsterisk(ending));
                 return self.end(ending, outputs);
             }
-            Input::Start(_) => {}
+            Input::Start(_) | Input::Dialled(_) => {}
         }
         self.carry_out(steps, outputs);
     }
@@ -169,15 +198,14 @@ impl Call {
         let (ending, asterisk_is_up) = match input {
             Input::PhoneHungUp(r) if r == ring => (Ending::PhoneHungUp, true),
             Input::PhoneGone(r) if r == ring => (Ending::PhoneLost, true),
-            Input::AsteriskClosed { lost: false } => (Ending::CallerHungUp, false),
-            Input::AsteriskClosed { lost: true } => (Ending::AsteriskLost, false),
+            Input::AsteriskClosed(how) => (how.ending(Ending::CallerHungUp), false),
             Input::End(ending) => (ending, true),
             _ => return,
         };
         if asterisk_is_up {
             outputs.push(Output::HangUpAsterisk(ending));
         }
-        outputs.push(Output::Stop(ring));
+        outputs.push(Output::Stop(ring, ending));
         self.end(ending, outputs);
     }
 
@@ -185,7 +213,7 @@ impl Call {
         for step in steps {
             match step {
                 Step::Ring(ring, ext) => outputs.push(Output::Ring(ring, ext)),
-                Step::Stop(ring) => outputs.push(Output::Stop(ring)),
+                Step::Stop(ring, why) => outputs.push(Output::Stop(ring, why)),
                 Step::Over(ending) => {
                     outputs.push(Output::HangUpAsterisk(ending));
                     self.end(ending, outputs);
@@ -237,22 +265,22 @@ mod tests {
             feed(&mut call, Input::PhoneHungUp(RingId(0))),
             [
                 Output::HangUpAsterisk(Ending::PhoneHungUp),
-                Output::Stop(RingId(0)),
+                Output::Stop(RingId(0), Ending::PhoneHungUp),
                 Output::Ended(Ending::PhoneHungUp)
             ]
         );
-        assert_eq!(feed(&mut call, Input::AsteriskClosed { lost: false }), []);
+        assert_eq!(feed(&mut call, Input::AsteriskClosed(Closing::InOrder)), []);
     }
 
     #[test]
     fn a_caller_who_gives_up_stops_every_phone() {
         let mut call = ringing(&["1", "2", "3"]);
         assert_eq!(
-            feed(&mut call, Input::AsteriskClosed { lost: false }),
+            feed(&mut call, Input::AsteriskClosed(Closing::InOrder)),
             [
-                Output::Stop(RingId(0)),
-                Output::Stop(RingId(1)),
-                Output::Stop(RingId(2)),
+                Output::Stop(RingId(0), Ending::CallerGaveUp),
+                Output::Stop(RingId(1), Ending::CallerGaveUp),
+                Output::Stop(RingId(2), Ending::CallerGaveUp),
                 Output::Ended(Ending::CallerGaveUp)
             ]
         );
@@ -289,7 +317,7 @@ mod tests {
         assert_eq!(
             out,
             [
-                Output::Stop(RingId(0)),
+                Output::Stop(RingId(0), Ending::NoAnswer),
                 Output::HangUpAsterisk(Ending::NoAnswer),
                 Output::Ended(Ending::NoAnswer)
             ]
@@ -309,7 +337,10 @@ mod tests {
             2 => ring.clone().prop_map(Input::PhoneAnswered),
             2 => ring.clone().prop_map(Input::PhoneHungUp),
             2 => ring.prop_map(Input::PhoneGone),
-            1 => any::<bool>().prop_map(|lost| Input::AsteriskClosed { lost }),
+            1 => Just(Input::Dialled(RingId(0))),
+            1 => Just(Input::AsteriskClosed(Closing::InOrder)),
+            1 => Just(Input::AsteriskClosed(Closing::Lost)),
+            1 => Just(Input::AsteriskClosed(Closing::For(Ending::Transferred))),
             4 => Just(Input::Tick),
             1 => Just(Input::End(Ending::DrainTimeout)),
         ]
@@ -350,8 +381,9 @@ mod tests {
                                 if what == Offered::Ringing { rings.insert(ring); }
                                 todo.insert(0, Input::Offered(ring, what));
                             }
-                            Output::Stop(ring) => prop_assert!(rings.remove(&ring)),
+                            Output::Stop(ring, _) => prop_assert!(rings.remove(&ring)),
                             Output::Answer(ring) => prop_assert!(rings.contains(&ring)),
+                            Output::Join(ring) => prop_assert!(rings.insert(ring)),
                             Output::HangUpAsterisk(_) => {}
                             Output::Ended(_) => ended += 1,
                         }

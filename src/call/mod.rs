@@ -2,10 +2,12 @@
 //!
 //! `machine` is one call from MEDIA_START to its one ending, `hunt` decides whom to ring next,
 //! `registry` knows who is logged in and who is taken, `ending` says why a call ended and whose
-//! side it was, `record` is what remains of a call.
+//! side it was, `record` is what remains of a call,
+//! `info` what people see of it.
 
 pub mod ending;
 pub mod hunt;
+pub mod info;
 pub mod machine;
 pub mod record;
 pub mod registry;

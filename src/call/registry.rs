@@ -95,6 +95,11 @@ impl<H> Registry<H> {
         }
     }
 
+    /// Everybody who is logged in.
+    pub fn handles(&self) -> impl Iterator<Item = &H> {
+        self.lines.values().map(|line| &line.handle)
+    }
+
     /// How many are logged in.
     pub fn len(&self) -> usize {
         self.lines.len()

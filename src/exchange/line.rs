@@ -10,33 +10,73 @@ use tokio::sync::{
     oneshot,
 };
 
-use super::Exchange;
+use super::{Exchange, ask::Answered};
 use crate::{
-    call::{CallId, Extension, RingId, RingKey},
-    net::hop::{HopReceiver, HopSender},
+    call::{
+        CallId, Extension, LoginId, RingId, RingKey,
+        ending::Ending,
+        info::{News, Progress},
+        record::Caller,
+    },
+    net::{
+        hop::{HopReceiver, HopSender},
+        latest::{Reader, Writer, latest},
+    },
 };
 
-/// What a call learns from a phone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a call learns from a phone, and from call control.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallEvent {
     Answered(RingId),
     /// Declined, or hung up.
     HungUp(RingId),
     /// The connection is gone.
     Gone(RingId),
+
+    /// Call control: this is the other end. What is `None` in it is as before.
+    Caller(Caller),
+    /// Call control: the far end has put us on hold, or taken us back.
+    HeldByFar(bool),
+    /// Call control: an outgoing call came further.
+    Progress(Progress),
+    /// Call control: when Asterisk closes this call, that is why: the far end is busy, the number
+    /// is unknown, the call was passed on. With the Q.850 cause, if there was one.
+    ClosesFor(Ending, Option<u8>),
+    /// Call control: end the call.
+    End(Ending),
 }
 
-/// What a phone's task is told.
+/// What a phone's task is told. Small, for a mailbox keeps room for 32 of them.
 #[derive(Debug)]
 pub enum PhoneCommand {
-    /// A call rings.
+    /// A call rings, or the leg of an outgoing one is there.
     Ring(Box<Offer>),
     /// The answer was in time; this is the audio.
-    Connected(RingKey, AudioLine),
+    Connected(Box<(RingKey, AudioLine)>),
     /// The ringing or the call is over.
-    Over(RingKey),
+    Over(Box<(RingKey, Stopped)>),
+    /// The answer to what this phone has asked of call control.
+    Answered(Box<Answered>),
+    /// What can work has changed; the exchange says what.
+    FeaturesChanged,
     /// Is the phone alive? Answered by the pong of a ping that is sent now.
     Probe(oneshot::Sender<()>),
+}
+
+/// Why a phone stops ringing, or its call is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    pub why: Ending,
+    /// Who has taken the call, where [`Ending::AnsweredElsewhere`] says that somebody did.
+    pub by: Option<Extension>,
+    /// The far end's Q.850 cause, where it is known; else the ending's own counts.
+    pub cause: Option<u8>,
+}
+
+impl From<Ending> for Stopped {
+    fn from(why: Ending) -> Self {
+        Self { why, by: None, cause: None }
+    }
 }
 
 /// A call at a phone's door.
@@ -44,7 +84,10 @@ pub enum PhoneCommand {
 pub struct Offer {
     pub call: CallId,
     pub ring: RingId,
+    /// It is the leg of a call that this phone itself has dialled: answered without being asked.
+    pub direct: bool,
     pub reporter: Reporter,
+    pub news: Reader<News>,
 }
 
 /// Both directions of a call's audio, the phone's ends.
@@ -100,35 +143,82 @@ impl Drop for Reporter {
 pub struct RingHandle {
     exchange: Arc<Exchange>,
     pub ext: Extension,
+    login: LoginId,
     key: RingKey,
+    /// Three places in the phone's mailbox.
+    offer: Option<OwnedPermit<PhoneCommand>>,
     connected: Option<OwnedPermit<PhoneCommand>>,
     over: Option<OwnedPermit<PhoneCommand>>,
+    news: Option<Writer<News>>,
 }
 
 impl RingHandle {
-    pub(super) fn new(exchange: Arc<Exchange>, ext: Extension, call: CallId, ring: RingId) -> Self {
-        Self { exchange, ext, key: RingKey { call, ring }, connected: None, over: None }
+    /// From here on, dropping it releases the phone.
+    pub(super) fn new(
+        exchange: Arc<Exchange>,
+        ext: Extension,
+        login: LoginId,
+        key: RingKey,
+    ) -> Self {
+        Self { exchange, ext, login, key, offer: None, connected: None, over: None, news: None }
     }
 
+    /// Takes the places; false if the phone's task has fallen behind, and so counts as away.
     pub(super) fn reserve(&mut self, commands: &mpsc::Sender<PhoneCommand>) -> bool {
+        self.offer = commands.clone().try_reserve_owned().ok();
         self.connected = commands.clone().try_reserve_owned().ok();
         self.over = commands.clone().try_reserve_owned().ok();
-        self.connected.is_some() && self.over.is_some()
+        self.offer.is_some() && self.connected.is_some() && self.over.is_some()
+    }
+
+    pub fn login(&self) -> LoginId {
+        self.login
+    }
+
+    /// Offers the call to the phone; false if the call's own mailbox is full, which it is sized
+    /// never to be. `direct` is for the leg of a call that the phone itself has dialled.
+    pub fn offer(&mut self, direct: bool, events: &mpsc::Sender<CallEvent>) -> bool {
+        let RingKey { call, ring } = self.key;
+        let Some(reporter) = Reporter::new(ring, events) else { return false };
+        let (writer, news) = latest();
+        self.news = Some(writer);
+        let offer = Offer { call, ring, direct, reporter, news };
+        if let Some(place) = self.offer.take() {
+            place.send(PhoneCommand::Ring(Box::new(offer)));
+        }
+        true
     }
 
     /// The phone's answer was in time: here is its audio.
     pub fn connect(&mut self, line: AudioLine) {
         if let Some(permit) = self.connected.take() {
-            permit.send(PhoneCommand::Connected(self.key, line));
+            permit.send(PhoneCommand::Connected(Box::new((self.key, line))));
+        }
+    }
+
+    /// Lets the phone know something of its call.
+    pub fn tell(&self, change: impl FnOnce(&mut News)) {
+        if let Some(news) = &self.news {
+            news.change(change);
+        }
+    }
+
+    /// It is over for this phone, and why.
+    pub fn stop(mut self, why: Stopped) {
+        self.say_over(why);
+    }
+
+    fn say_over(&mut self, why: Stopped) {
+        if let Some(permit) = self.over.take() {
+            permit.send(PhoneCommand::Over(Box::new((self.key, why))));
         }
     }
 }
 
 impl Drop for RingHandle {
     fn drop(&mut self) {
-        if let Some(permit) = self.over.take() {
-            permit.send(PhoneCommand::Over(self.key));
-        }
+        // Whoever knows why has said so before.
+        self.say_over(Ending::Fault.into());
         self.exchange.release(&self.ext, self.key.call, self.key.ring);
     }
 }

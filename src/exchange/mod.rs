@@ -1,7 +1,12 @@
 //! The only shared state: who is logged in, who is in a call, and how many calls there are.
 //!
-//! One lock, never held across a wait. `line` is what a call and a phone hold of each other.
+//! One lock, never held across a wait. `line` is what a call and a phone hold of each other,
+//! `calls` the calls that are up or to come, `desk` and `ask` what phones want of Asterisk's
+//! manager.
 
+pub mod ask;
+pub mod calls;
+pub mod desk;
 pub mod line;
 
 use std::sync::{
@@ -16,19 +21,24 @@ use tracing::warn;
 use crate::{
     asterisk::{ami::client::Ami, message::ControlFormat},
     call::{
-        CallId, Extension, LoginId, RingId,
+        CallId, Extension, LoginId, RingId, RingKey,
         hunt::Offered,
         registry::{Claim, Registry},
     },
     config::FormatSetting,
-    exchange::line::{CallEvent, Offer, PhoneCommand, Reporter, RingHandle},
+    exchange::{
+        ask::{Refused, Why},
+        calls::{Calls, ToCome},
+        desk::{Desk, Features},
+        line::{CallEvent, PhoneCommand, RingHandle},
+    },
     report::{feed::Feed, metrics::Metrics},
     tap::Taps,
 };
 
 /// Commands that may wait for a phone's task. A call reserves its own beforehand, so none of a
 /// call's is ever lost; a task that has fallen this far behind counts as away.
-pub const PHONE_MAILBOX: usize = 16;
+pub const PHONE_MAILBOX: usize = 32;
 
 /// How a login's task is reached.
 #[derive(Debug, Clone)]
@@ -58,6 +68,10 @@ pub struct Exchange {
     pub feed: Arc<Feed>,
     /// Asterisk's manager, which may not be there.
     pub ami: Ami,
+    /// The calls that are up, and those that phones have asked for.
+    pub calls: Calls,
+    /// Where phones hand in what only call control can do.
+    pub desk: Desk,
     /// Whoever listens to calls.
     pub taps: Arc<Taps>,
 }
@@ -87,6 +101,8 @@ impl Exchange {
             metrics,
             feed: Arc::default(),
             ami,
+            calls: Calls::default(),
+            desk: Desk::default(),
             taps: Taps::new(),
         })
     }
@@ -151,16 +167,55 @@ impl Exchange {
         };
         self.metrics.phones_busy.set(registry.taken() as i64);
         drop(registry);
-        // From here on, dropping the handle releases the phone.
-        let mut handle = RingHandle::new(self.clone(), ext.clone(), call, ring);
-        let reporter = Reporter::new(ring, events).ok_or(Offered::Away)?;
-        let offer = Offer { call, ring, reporter };
-        if !handle.reserve(&phone.commands)
-            || phone.commands.try_send(PhoneCommand::Ring(Box::new(offer))).is_err()
-        {
+        let key = RingKey { call, ring };
+        let mut handle = RingHandle::new(self.clone(), ext.clone(), phone.login, key);
+        if !handle.reserve(&phone.commands) || !handle.offer(false, events) {
             return Err(Offered::Away);
         }
         Ok(handle)
+    }
+
+    /// Takes a place at this phone for a call that it wants to make. Until the call's leg comes
+    /// ([`Calls::adopt`]) the place waits in the table of calls.
+    pub fn dial(
+        self: &Arc<Self>,
+        ext: &Extension,
+        login: LoginId,
+        call: CallId,
+        to: &str,
+    ) -> Result<(), Refused> {
+        let refused = |why, text: &str| Err(Refused::new(why, text));
+        if self.is_draining() {
+            return refused(Why::Draining, "the gateway is stopping");
+        }
+        let ring = RingId(0);
+        let mut registry = self.registry();
+        let phone = match registry.claim(ext, call, ring) {
+            Claim::Taken(phone) if phone.login == login => phone.clone(),
+            Claim::Taken(_) | Claim::Away => {
+                registry.release(ext, call, ring);
+                return refused(Why::WrongState, "this login has been replaced");
+            }
+            Claim::Busy => return refused(Why::Busy, "this phone has as many calls as it may"),
+        };
+        self.metrics.phones_busy.set(registry.taken() as i64);
+        drop(registry);
+        let mut handle = RingHandle::new(self.clone(), ext.clone(), login, RingKey { call, ring });
+        if !handle.reserve(&phone.commands) {
+            return refused(Why::RateLimited, "this phone has fallen behind");
+        }
+        self.calls.expect(call, ToCome { place: handle, to: to.to_owned() });
+        Ok(())
+    }
+
+    /// Call control says what it can do now; every phone learns it, if that is news.
+    pub fn set_features(&self, features: Features) {
+        if self.desk.set_features(features) {
+            for phone in self.registry().handles() {
+                // One that is behind reads it later.
+                let _ = phone.commands.try_send(PhoneCommand::FeaturesChanged);
+            }
+        }
     }
 
     fn release(&self, ext: &Extension, call: CallId, ring: RingId) {

@@ -10,6 +10,7 @@ mod certificate;
 pub mod door;
 pub mod hop;
 pub mod io;
+pub mod latest;
 pub mod limits;
 pub mod listen;
 pub mod liveness;

@@ -243,23 +243,27 @@ where
     fn command(&mut self, command: PhoneCommand) {
         match command {
             PhoneCommand::Ring(offer) => self.ring(*offer),
-            PhoneCommand::Connected(key, line) => {
+            PhoneCommand::Connected(connected) => {
+                let (key, line) = *connected;
                 self.offered_line = Some(line);
                 self.input(Input::Connected(key));
                 self.offered_line = None;
             }
-            PhoneCommand::Over(key) => {
+            PhoneCommand::Over(over) => {
+                let (key, _) = *over;
                 self.input(Input::Over(key));
                 if self.session == Session::Idle {
                     self.reporter = None;
                 }
             }
             PhoneCommand::Probe(reply) => self.probe(reply),
+            // Only who asks is answered, and this dialect can't.
+            PhoneCommand::Answered(_) | PhoneCommand::FeaturesChanged => {}
         }
     }
 
     fn ring(&mut self, offer: Offer) {
-        let Offer { call, ring, reporter } = offer;
+        let Offer { call, ring, reporter, .. } = offer;
         if self.session == Session::Idle {
             self.reporter = Some(reporter);
         } // else it is dropped below, which turns the call away

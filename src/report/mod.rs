@@ -70,6 +70,21 @@ impl Report {
         self.record.dialled = dialled.cloned();
     }
 
+    /// It is the leg of a call that this phone dials: it goes by that call's number from the
+    /// beginning.
+    pub fn adopt(
+        &mut self,
+        id: CallId,
+        start: &MediaStart,
+        by: &Extension,
+        to: Option<&Extension>,
+    ) {
+        self.record.id = id;
+        self.start(start, to);
+        self.parties(Direction::Out, Caller { number: Some(by.as_str().to_owned()), name: None });
+        self.tell_began();
+    }
+
     /// What was dialled can be rung: from here on the call is told.
     pub fn dialled_group(&mut self, is_group: bool) {
         self.record.is_group = is_group;

@@ -1,0 +1,141 @@
+//! What a phone asks of the gateway's call control, and the answer that is bound to come back.
+//!
+//! The place of the answer in the phone's mailbox is reserved before anything is asked. An [`Answer`]
+//! that is dropped says that the request failed, so a phone always gets exactly one answer.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc::{self, OwnedPermit};
+
+use super::line::PhoneCommand;
+use crate::call::{CallId, Extension, LoginId};
+
+/// A request of a phone's that Asterisk's manager has to carry out.
+#[derive(Debug)]
+pub struct Ask {
+    pub ext: Extension,
+    pub login: LoginId,
+    pub what: What,
+    pub answer: Answer,
+}
+
+/// What is asked. Calls are the asking phone's own, and up; everything else about them is in
+/// [`Calls`](super::calls::Calls). Numbers are as the phone sent them: call control checks them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// Sends digits to the far end (`0-9 * # A-D`, `w` waits 500 ms); done when the last was sent.
+    Dtmf { call: CallId, digits: String },
+    /// Passes the far end on; done when Asterisk has taken it. Tell the call
+    /// [`CallEvent::ClosesFor`](super::line::CallEvent::ClosesFor) `Transferred` before that.
+    Transfer { call: CallId, to: String },
+    /// Joins the far ends of two calls of this phone; both end as transferred.
+    Join { call: CallId, with: CallId },
+    /// Opens a call. [`Calls`](super::calls::Calls) has it as one that is to come; see there for what follows.
+    Dial(Dial),
+}
+
+/// A call that a phone wants to make. Done when Asterisk has taken the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dial {
+    /// The number of the call; it goes with the request to Asterisk in the channel variable
+    /// [`CALL_VARIABLE`](super::calls::CALL_VARIABLE).
+    pub call: CallId,
+    pub to: String,
+    pub variables: Vec<(String, String)>,
+    /// The call whose transfer this one prepares.
+    pub consults_for: Option<CallId>,
+}
+
+/// Why a request was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    pub why: Why,
+    /// For a person; shown to the phone.
+    pub message: String,
+    /// When it may be tried again, for [`Why::RateLimited`].
+    pub retry_after: Option<Duration>,
+}
+
+/// The kinds of refusal that a phone can tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Asterisk did not answer in time; whether it did the thing is not known.
+    Timeout,
+    RateLimited,
+    /// This number may not be dialled.
+    Forbidden,
+    NoSuchCall,
+    WrongState,
+    /// The manager is not configured, or not there.
+    Unavailable,
+    BadNumber,
+    /// No room for one more call.
+    Busy,
+    /// Asterisk refused.
+    Failed,
+    /// The gateway stops.
+    Draining,
+}
+
+impl Refused {
+    pub fn new(why: Why, message: impl Into<String>) -> Self {
+        Self { why, message: message.into(), retry_after: None }
+    }
+}
+
+/// The reserved way back to the phone.
+#[derive(Debug)]
+pub struct Answer {
+    /// The phone's own number for the request.
+    request: u64,
+    place: Option<OwnedPermit<PhoneCommand>>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answered {
+    pub request: u64,
+    pub result: Result<(), Refused>,
+}
+
+impl Answer {
+    /// Reserves the place; `None` if the phone has too many requests under way.
+    pub fn reserve(request: u64, commands: &mpsc::Sender<PhoneCommand>) -> Option<Self> {
+        let place = commands.clone().try_reserve_owned().ok()?;
+        Some(Self { request, place: Some(place) })
+    }
+
+    /// It is done, or why it isn't.
+    pub fn give(mut self, result: Result<(), Refused>) {
+        self.send(result);
+    }
+
+    fn send(&mut self, result: Result<(), Refused>) {
+        if let Some(place) = self.place.take() {
+            place
+                .send(PhoneCommand::Answered(Box::new(Answered { request: self.request, result })));
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.send(Err(Refused::new(Why::Failed, "the gateway has lost this request")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_that_is_lost_is_answered_all_the_same() {
+        let (commands, mut mailbox) = mpsc::channel(1);
+        let answer = Answer::reserve(7, &commands).expect("room");
+        assert!(Answer::reserve(8, &commands).is_none(), "no room, and so no request");
+        drop(answer);
+        let Some(PhoneCommand::Answered(answered)) = mailbox.recv().await else { panic!() };
+        assert_eq!(answered.request, 7);
+        assert_eq!(answered.result.unwrap_err().why, Why::Failed);
+    }
+}
