@@ -2,5 +2,6 @@
 
 export { Phone } from './phone.js';
 export { AudioEngine } from './audio/engine.js';
-export { RingTone } from './audio/ring.js';
+export { playKey, playTest, RingTone } from './audio/ring.js';
+export { ringFor } from './audio/tones.js';
 export { findToken, readToken } from './token.js';

@@ -1,13 +1,34 @@
 // The page's side of the sound: one AudioContext at the device's own rate, one worklet in it,
 // one microphone while a call is up.
 //
+//   microphone -> worklet -> outputNode -> speaker
+//   key tones              -> speakerNode -> speaker
+//   ring tones             -> ringNode -> ringer
+//
 // Between calls the context is suspended and the microphone closed: an idle phone costs nothing
 // and shows no recording light. The context is taken up again when it rings.
 //
-//   microphone -> worklet -> outputNode -> speaker (or an <audio> element)
-//   ring tone  -> ringNode -> speaker
+// What a page does with it:
+//
+//   prepare()  unlock()  hold()            get it ready; from a click; keep it running while something sounds
+//   start()  stop()  setMuted(on)          a call
+//   play(frame), event `frame`             its frames, 640 bytes each, through the page …
+//   setPort(port)                          … or past it: whole frames as ArrayBuffers over a MessagePort,
+//                                          both ways, straight to and from the audio thread
+//   sound, event `sound`                   may it be heard?  (SoundState)
+//   mic, event `mic`                       'off' 'opening' 'on' or what is wrong (MicProblem)
+//   permission, event `permission`         'granted' 'prompt' 'denied', 'unknown' where a browser won't tell
+//   openMic()  monitorMic()                ask for the permission; a level meter outside of a call
+//   devices, event `deviceChange`          {inputs, outputs, defaults}; the event brings the lost active ones
+//   setMicrophone(id)  setSpeaker(id)  setRinger(id)   '' is the system's choice; work in a call, too
+//   setProcessing({echoCancellation, noiseSuppression, autoGainControl})
+//   stats, event `stats`                   20 times a second in a call
+//   outputLatency                          ms from here to the loudspeaker, as the browser knows it
 
 import { Emitter } from '../emitter.js';
+import { Devices } from './devices.js';
+import { Microphone, micProblem, stopStream } from './microphone.js';
+import { canChooseSpeaker, Speaker } from './speaker.js';
 
 /** A context that does not run by then needs a click first. */
 const RESUME_WAIT_MS = 1500;
@@ -17,22 +38,31 @@ const LINGER_MS = 1500;
 const RELOAD_MS = 1000;
 
 /**
- * @typedef {'denied' | 'none' | 'in-use' | 'insecure' | 'failed'} MicProblem
- * @typedef {'closed' | 'suspended' | 'running' | 'blocked' | 'unsupported' | 'failed'} SoundState
- *   `blocked`: the browser wants a click before it lets sound out. `failed`: the worklet could not be
+ * @typedef {import('./microphone.js').MicProblem} MicProblem
+ * @typedef {import('./microphone.js').Processing} Processing
+ * @typedef {'closed' | 'suspended' | 'running' | 'blocked' | 'interrupted' | 'unsupported' | 'failed'} SoundState
+ *   `blocked`: the browser wants a click before it lets sound out. `interrupted`: another app has the
+ *   sound (a telephone call on iOS); it comes back by itself. `failed`: the worklet could not be
  *   loaded, as when the gateway is away; `prepare` tries again.
  */
 
+/**
+ * Figures of the call. Levels are peaks of the last 50 ms, 1 at most; the rest counts from its begin.
+ * `micLevel`, `speakerLevel`, `delayMs`, `shedMs` are older names of four of them.
+ */
 const EMPTY_STATS = Object.freeze({
-  micLevel: 0, speakerLevel: 0, bufferedMs: 0, delayMs: 0, targetMs: 0, jitterMs: 0, speed: 1,
-  framesUp: 0, framesDown: 0, underruns: 0, concealedMs: 0, shedMs: 0, compressedMs: 0, stretchedMs: 0,
+  /** Peaks: the microphone, the far voice. */
+  inLevel: 0, outLevel: 0, micLevel: 0, speakerLevel: 0,
+  /** What waits in the playout buffer: now, on average, aimed at. */
+  bufferedMs: 0, playoutMs: 0, delayMs: 0, targetMs: 0,
+  /** How late frames come; how far the far clock is off ours. */
+  jitterMs: 0, driftPpm: 0, speed: 1,
+  framesUp: 0, framesDown: 0,
+  /** Gaps; how much of them was bridged; what was thrown away as too old; left out; repeated. */
+  underruns: 0, concealedMs: 0, droppedMs: 0, shedMs: 0, compressedMs: 0, stretchedMs: 0,
 });
 
-/**
- * Events: `frame(bytes)` one 20 ms frame to send; `stats(stats)` 20 times a second in a call;
- * `sound(state)`; `mic(state)` where state is 'off', 'opening', 'on' or a MicProblem.
- * @extends {Emitter<'frame' | 'stats' | 'sound' | 'mic'>}
- */
+/** @extends {Emitter<'frame' | 'stats' | 'sound' | 'mic' | 'permission' | 'deviceChange'>} */
 export class AudioEngine extends Emitter {
   #options;
   /** @type {AudioContext | null} */
@@ -43,22 +73,29 @@ export class AudioEngine extends Emitter {
   #worklet = null;
   /** @type {GainNode | null} */
   #output = null;
-  /** @type {GainNode | null} */
-  #ring = null;
-  /** @type {HTMLAudioElement | null} */
-  #element = null;
-  /** @type {MediaStream | null} */
-  #stream = null;
-  /** @type {MediaStreamAudioSourceNode | null} */
-  #source = null;
+  /** @type {Speaker | null} */
+  #speaker = null;
+  /** @type {Speaker | null} */
+  #ringer = null;
+  /** @type {MessagePort | null} Waits for the worklet. */
+  #port = null;
+  #devices;
+  #microphone = new Microphone(() => this.#lostMic());
+  /** The one in use, or last in use: it is gone from the stream by the time that the list says so. */
+  #micId = '';
   /** @type {Promise<boolean> | null} */
   #opening = null;
+  #chosen = { microphone: '', speaker: '', ringer: '' };
+  /** @type {Processing} */
+  #processing;
   #uses = 0;
+  #monitors = 0;
   #active = false;
   #muted = false;
   #lingerTimer = 0;
   #sound = /** @type {SoundState} */ ('closed');
   #mic = 'off';
+  #permission = 'unknown';
   #stats = EMPTY_STATS;
 
   /**
@@ -68,12 +105,13 @@ export class AudioEngine extends Emitter {
    */
   constructor(options = {}) {
     super();
-    this.#options = {
-      workletUrl: new URL('./worklet.js', import.meta.url),
-      output: 'context',
-      constraints: { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 },
-      ...options,
-    };
+    this.#options = { workletUrl: new URL('./worklet.js', import.meta.url), output: 'context', constraints: { channelCount: 1 }, ...options };
+    const { echoCancellation = true, noiseSuppression = true, autoGainControl = true } = this.#options.constraints;
+    this.#processing = /** @type {Processing} */ ({ echoCancellation, noiseSuppression, autoGainControl });
+    this.#devices = new Devices(globalThis.navigator?.mediaDevices);
+    this.#devices.on('change', (lost) => this.#devicesChanged(lost));
+    this.#devices.watch();
+    this.#watchPermission();
   }
 
   get context() {
@@ -83,9 +121,13 @@ export class AudioEngine extends Emitter {
   get outputNode() {
     return this.#output;
   }
+  /** What goes in here is heard on the speaker beside the far voice. */
+  get speakerNode() {
+    return this.#speaker?.input ?? null;
+  }
   /** Where ring tones go in. */
   get ringNode() {
-    return this.#ring;
+    return this.#ringer?.input ?? null;
   }
   get sound() {
     return this.#sound;
@@ -93,9 +135,19 @@ export class AudioEngine extends Emitter {
   get mic() {
     return this.#mic;
   }
+  get permission() {
+    return this.#permission;
+  }
   get stats() {
     return this.#stats;
   }
+  /** In ms; 0 where the browser doesn't tell. */
+  get outputLatency() {
+    const { outputLatency = 0, baseLatency = 0 } = /** @type {any} */ (this.#context ?? {});
+    return 1000 * (outputLatency || baseLatency);
+  }
+
+  // ---- the context
 
   /** Builds the context and loads the worklet. May be called often. */
   prepare() {
@@ -136,29 +188,25 @@ export class AudioEngine extends Emitter {
     };
     this.#worklet = node;
     this.#output = context.createGain();
-    this.#ring = context.createGain();
+    this.#speaker = new Speaker(context, { ownsContext: true, element: this.#options.output === 'element' });
+    this.#ringer = new Speaker(context, { ownsContext: false });
     node.connect(this.#output);
-    if (this.#options.output === 'element') {
-      const target = context.createMediaStreamDestination();
-      this.#output.connect(target);
-      this.#element = new Audio();
-      this.#element.srcObject = target.stream;
-    } else {
-      this.#output.connect(context.destination);
-    }
-    this.#ring.connect(context.destination);
+    this.#output.connect(this.#speaker.input);
     this.#context = context;
+    if (this.#port) this.setPort(this.#port);
+    if (this.#chosen.speaker || this.#chosen.ringer) this.#route();
     context.onstatechange = () => this.#contextChanged();
     this.#contextChanged();
   }
 
   #contextChanged() {
-    const state = this.#context.state;
+    const state = /** @type {string} */ (this.#context.state);
     if (state === 'running') this.#setSound('running');
-    else if (state === 'closed') this.#setSound('closed');
+    else if (state === 'closed' || state === 'interrupted') this.#setSound(state);
     else if (this.#sound !== 'blocked') this.#setSound('suspended');
-    // iOS interrupts for a telephone call, a laptop for sleep: come back by ourselves.
-    if (state !== 'running' && this.#uses > 0) this.unlock();
+    // A laptop that slept comes back by ourselves. While iOS interrupts, resume() only fails; when
+    // that is over the state is 'suspended'.
+    if (state === 'suspended' && this.#uses > 0) this.unlock();
   }
 
   /**
@@ -176,13 +224,16 @@ export class AudioEngine extends Emitter {
       // resume() of a blocked context never settles, so it only has so much time.
       await Promise.race([context.resume().catch(() => {}), new Promise((done) => setTimeout(done, RESUME_WAIT_MS))]);
     }
-    this.#element?.play().catch(() => this.#setSound('blocked'));
-    if (context.state !== 'running') {
-      this.#setSound('blocked');
+    const state = /** @type {string} */ (context.state);
+    if (state !== 'running') {
+      this.#setSound(state === 'interrupted' ? state : 'blocked');
       return false;
     }
+    const heard = await this.#speaker.play();
+    this.#ringer.play();
+    this.#setSound(heard ? 'running' : 'blocked');
     this.#restLater();
-    return true;
+    return heard;
   }
 
   /** While something sounds the context runs. @returns {() => void} call it once when done */
@@ -207,19 +258,133 @@ export class AudioEngine extends Emitter {
     }, LINGER_MS);
   }
 
+  // ---- devices
+
+  /** The lists as last read, and what is chosen; `refreshDevices` reads them. */
+  get devices() {
+    const { inputs, outputs, defaults } = this.#devices;
+    return { inputs, outputs, defaults, chosen: { ...this.#chosen }, canChooseSpeaker: canChooseSpeaker(contextClass()) };
+  }
+
+  /** Not in a call without need: it can make sound stumble. */
+  refreshDevices() {
+    return this.#devices.refresh();
+  }
+
+  /** @param {string} id @returns {Promise<boolean>} false: the one before stays in use */
+  async setMicrophone(id) {
+    this.#chosen.microphone = id;
+    return this.#reopenMic();
+  }
+
+  /** @param {string} id @returns {Promise<boolean>} */
+  async setSpeaker(id) {
+    this.#chosen.speaker = id;
+    return (await this.#route()).speaker;
+  }
+
+  /** @param {string} id @returns {Promise<boolean>} */
+  async setRinger(id) {
+    this.#chosen.ringer = id;
+    return (await this.#route()).ringer;
+  }
+
+  /** Takes effect at once, in a call, too. @param {Partial<Processing>} switches */
+  async setProcessing(switches) {
+    Object.assign(this.#processing, switches);
+    return this.#reopenMic();
+  }
+
+  /** What is wanted, and what the browser really gave. */
+  get processing() {
+    return { wanted: { ...this.#processing }, given: this.#microphone.settings };
+  }
+
+  /** A chosen device that is away is waited for: meanwhile the system's own takes its place. */
+  async #route() {
+    if (!this.#speaker) return { speaker: true, ringer: true };
+    const there = (id) => (this.#devices.has(id, 'outputs') ? id : '');
+    const speaker = await this.#speaker.use(there(this.#chosen.speaker));
+    const ringer = await this.#ringer.use(there(this.#chosen.ringer), this.#speaker.id);
+    return { speaker, ringer };
+  }
+
+  #devicesChanged(lost) {
+    const { microphone, speaker, ringer } = this.#chosen;
+    this.#route();
+    // The browser ends a lost microphone's track itself. What is left: the chosen one is back, or the
+    // system chose another one.
+    if (this.#microphone.stream) {
+      const { deviceId } = this.#microphone.settings;
+      const label = this.#microphone.stream.getAudioTracks()[0]?.label;
+      const back = microphone && deviceId !== microphone && this.#devices.inputs.some((d) => d.id === microphone);
+      const { input } = this.#devices.defaults;
+      const moved = !microphone && deviceId === 'default' && input && label && input !== label;
+      if (back || moved) this.#reopenMic();
+    }
+    this.emit('deviceChange', lost.filter((d) => [microphone, speaker, ringer, this.#micId].includes(d.id)));
+  }
+
+  // ---- the microphone
+
   /**
    * Asks for the microphone. It stays open only while a call is up: at any other time this asks
    * for the permission, so that the first answer need not.
    * @returns {Promise<boolean>}
    */
   openMic() {
-    if (this.#stream) return Promise.resolve(true);
+    if (this.#microphone.stream) return Promise.resolve(true);
     this.#opening ??= this.#openMic().finally(() => (this.#opening = null));
     return this.#opening.then((open) => {
       // Only a permission was wanted, or the call ended while the browser asked.
-      if (open && !this.#active) this.closeMic();
+      if (open && !this.#wantsMic) this.closeMic();
       return open;
     });
+  }
+
+  /** Lets a page show the microphone's level while no call is up. @returns {Promise<{level: () => number, stop: () => void}>} */
+  async monitorMic() {
+    this.#monitors++;
+    const release = this.hold();
+    const meter = { analyser: /** @type {AnalyserNode | null} */ (null), samples: new Float32Array(1024) };
+    let on = true;
+    await this.openMic();
+    if (on && this.#context) {
+      meter.analyser = new AnalyserNode(this.#context, { fftSize: 1024 });
+      this.#micTap().connect(meter.analyser);
+    }
+    return {
+      level: () => {
+        meter.analyser?.getFloatTimeDomainData(meter.samples);
+        return meter.samples.reduce((top, x) => Math.max(top, Math.abs(x)), 0);
+      },
+      stop: () => {
+        if (!on) return;
+        on = false;
+        this.#monitors--;
+        if (meter.analyser) this.#tap.disconnect(meter.analyser);
+        if (!this.#wantsMic) this.closeMic();
+        release();
+      },
+    };
+  }
+
+  /** @type {GainNode | null} Between microphone and worklet, so that a change of device keeps what listens. */
+  #tap = null;
+  #micTap() {
+    if (!this.#tap) {
+      this.#tap = this.#context.createGain();
+      this.#tap.connect(this.#worklet);
+    }
+    return this.#tap;
+  }
+
+  get #wantsMic() {
+    return this.#active || this.#monitors > 0;
+  }
+
+  get #constraints() {
+    return { ...this.#options.constraints, ...this.#processing };
   }
 
   async #openMic() {
@@ -229,19 +394,17 @@ export class AudioEngine extends Emitter {
     }
     this.#setMic('opening');
     try {
-      const asked = navigator.mediaDevices.getUserMedia({ audio: this.#options.constraints, video: false });
+      const asked = this.#microphone.ask(this.#constraints, this.#chosen.microphone);
       const built = await this.prepare().then(() => true, () => false);
       const stream = await asked;
       if (!built) {
         // That is told as `sound`; it is no fault of the microphone.
-        for (const track of stream.getTracks()) track.stop();
+        stopStream(stream);
         this.#setMic('off');
         return false;
       }
-      this.#stream = stream;
-      this.#source = this.#context.createMediaStreamSource(stream);
-      this.#source.connect(this.#worklet);
-      stream.getAudioTracks()[0].onended = () => this.#lostMic(stream);
+      this.#micConnected(stream);
+      this.#setPermission('granted');
       this.#setMic('on');
       return true;
     } catch (error) {
@@ -250,23 +413,49 @@ export class AudioEngine extends Emitter {
     }
   }
 
+  #micConnected(stream) {
+    this.#microphone.connect(stream, this.#context, this.#micTap());
+    this.#micId = this.#microphone.settings.deviceId ?? '';
+  }
+
+  /** Another device or other switches: the new one is there before the old one goes. */
+  async #reopenMic() {
+    if (!this.#microphone.stream) return true;
+    try {
+      const stream = await this.#microphone.ask(this.#constraints, this.#chosen.microphone);
+      if (!this.#wantsMic || !this.#microphone.stream) {
+        stopStream(stream);
+        return true;
+      }
+      this.#micConnected(stream);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   /** Unplugged, or taken away in the browser: try the device that is there now. */
-  #lostMic(stream) {
-    if (this.#stream !== stream) return;
-    this.closeMic();
-    if (this.#active) this.openMic();
+  #lostMic() {
+    this.#setMic('off');
+    if (this.#wantsMic) this.openMic();
   }
 
   closeMic() {
-    this.#source?.disconnect();
-    this.#source = null;
-    for (const track of this.#stream?.getTracks() ?? []) {
-      track.onended = null;
-      track.stop();
-    }
-    this.#stream = null;
+    this.#microphone.close();
     if (this.#mic === 'on') this.#setMic('off');
   }
+
+  async #watchPermission() {
+    try {
+      const status = await navigator.permissions.query({ name: /** @type {any} */ ('microphone') });
+      this.#setPermission(status.state);
+      status.onchange = () => this.#setPermission(status.state);
+    } catch {
+      // Not every browser tells.
+    }
+  }
+
+  // ---- a call
 
   #release = () => {};
 
@@ -296,7 +485,7 @@ export class AudioEngine extends Emitter {
     this.#active = false;
     this.#worklet?.port.postMessage({ do: 'stop' });
     this.#stats = EMPTY_STATS;
-    this.closeMic();
+    if (!this.#wantsMic) this.closeMic();
     this.#release();
     this.#release = () => {};
   }
@@ -312,6 +501,19 @@ export class AudioEngine extends Emitter {
     if (this.#active && this.#worklet) this.#worklet.port.postMessage(frame, [frame]);
   }
 
+  /**
+   * From now on frames go to and come from this port, as ArrayBuffers of 640 bytes, and neither
+   * `frame` nor `play` has a part in it: a page that is busy holds nothing up. Frames come out only
+   * between `start` and `stop`; what goes in at other times is dropped. The port is given away.
+   * @param {MessagePort | null} port null: through the page again
+   */
+  setPort(port) {
+    if (this.#worklet) this.#worklet.port.postMessage({ do: 'port', port }, port ? [port] : []);
+    this.#port = this.#worklet ? null : port;
+  }
+
+  // ---- what is told
+
   #setSound(state) {
     if (this.#sound === state) return;
     this.#sound = state;
@@ -323,6 +525,12 @@ export class AudioEngine extends Emitter {
     this.#mic = state;
     this.emit('mic', state);
   }
+
+  #setPermission(state) {
+    if (this.#permission === state) return;
+    this.#permission = state;
+    this.emit('permission', state);
+  }
 }
 
 function contextClass() {
@@ -331,21 +539,4 @@ function contextClass() {
 
 function hasWorklets() {
   return Boolean(contextClass() && globalThis.AudioWorkletNode);
-}
-
-/** @param {any} error @returns {MicProblem} */
-function micProblem(error) {
-  switch (error?.name) {
-    case 'NotAllowedError':
-    case 'SecurityError':
-      return 'denied';
-    case 'NotFoundError':
-    case 'OverconstrainedError':
-      return 'none';
-    case 'NotReadableError':
-    case 'AbortError':
-      return 'in-use';
-    default:
-      return 'failed';
-  }
 }

@@ -39,6 +39,10 @@ const WINDOW_MIN = 50;
 const COVERED = 0.99;
 /** A frame so late that it left a gap is remembered beyond its share, and forgotten at this pace. */
 const FORGET_MS_PER_S = 12;
+/** Quickest frames of past windows, one each 4 s, by which the far clock is judged: a minute. */
+const DRIFT_WINDOWS = 15;
+/** Before so many are there, nothing is said about the far clock. */
+const DRIFT_WINDOWS_MIN = 4;
 /** Later than this is a blackout, not jitter, and teaches nothing about jitter. */
 const BLACKOUT_MS = 400;
 /** After oldest audio was thrown away, everything above the target goes, for this long. */
@@ -90,6 +94,8 @@ export class JitterBuffer {
   #lateness = FIRST_LATENESS_MS;
   #scar = 0;
   #bins = new Uint16Array(BLACKOUT_MS / 4 + 1);
+  #floors = new Float64Array(DRIFT_WINDOWS);
+  #floorsSeen = 0;
 
   // Steering.
   #cushion = 0;
@@ -117,6 +123,7 @@ export class JitterBuffer {
     this.#lastPushMs = -Infinity;
     this.#lateness = FIRST_LATENESS_MS;
     this.#scar = 0;
+    this.#floorsSeen = 0;
     this.#cushion = this.#cushionSeen = 0;
     this.#nowMs = 0;
     this.#settleUntil = -Infinity;
@@ -145,6 +152,20 @@ export class JitterBuffer {
   /** Jitter seen: the lateness that all but a few frames stay under, or the last that left a gap. */
   get jitterMs() {
     return Math.max(this.#lateness, this.#scar);
+  }
+
+  /** How many millionths the far clock runs faster than ours; 0 before anything is known. */
+  get driftPpm() {
+    const n = Math.min(this.#floorsSeen, DRIFT_WINDOWS);
+    if (n < DRIFT_WINDOWS_MIN) return 0;
+    // The line through the quickest frame of each window.
+    let [slope, weight] = [0, 0];
+    for (let i = 0; i < n; i++) {
+      const x = i - (n - 1) / 2;
+      slope += x * this.#floors[(this.#floorsSeen - n + i) % DRIFT_WINDOWS];
+      weight += x * x;
+    }
+    return Math.round((-slope / weight / (WINDOW * FRAME_MS)) * 1e6) || 0;
   }
 
   /** How fast the far audio should be consumed: 1 is nominal. */
@@ -215,6 +236,7 @@ export class JitterBuffer {
       this.#mediaMs = 0;
       this.#quickest = nowMs;
       this.#cushionSeen = 0;
+      this.#floorsSeen = 0;
     }
     const transit = nowMs - this.#mediaMs;
     this.#mediaMs += durationMs;
@@ -222,6 +244,7 @@ export class JitterBuffer {
     this.#seen++;
     if (transit < this.#quickest) this.#quickest = transit;
     if (this.#seen % 10 === 0) this.#learn();
+    if (this.#seen % WINDOW === 0) this.#floors[this.#floorsSeen++ % DRIFT_WINDOWS] = this.#quickest;
 
     const late = transit - this.#quickest;
     if (!this.#playing && this.#seen > 10 && late > this.#scar) this.#scar = Math.min(late, HIGHEST_TARGET_MS);

@@ -1,74 +1,106 @@
-// Ring tones, computed once and looped by the browser, so that a busy page cannot make them stumble.
+// Ring tones and key tones, computed once and played by the browser, so that a busy page cannot
+// make them stumble.
 
-/** @type {Record<string, {seconds: number, sample: (t: number) => number}>} */
-const TONES = {
-  // Japan: 400 Hz, modulated with 16 Hz, one second on and two off.
-  jp: {
-    seconds: 3,
-    sample: (t) => (t < 1 ? 0.5 * (1 + Math.sin(2 * Math.PI * 16 * t - Math.PI / 2)) * Math.sin(2 * Math.PI * 400 * t) * edge(t, 1) : 0),
-  },
-  // Two soft bell notes, twice, then a pause.
-  bell: {
-    seconds: 3.2,
-    sample: (t) => {
-      let sum = 0;
-      for (const [start, hz] of [[0, 784], [0.16, 659], [0.44, 784], [0.6, 659]]) {
-        const at = t - start;
-        if (at < 0 || at > 1.2) continue;
-        const swell = Math.min(1, at / 0.008) * Math.exp(-at * 5.5);
-        sum += swell * (Math.sin(2 * Math.PI * hz * at) + 0.25 * Math.sin(4 * Math.PI * hz * at));
-      }
-      return 0.55 * sum;
-    },
-  },
-};
-
-function edge(t, end) {
-  return Math.min(1, t / 0.01, (end - t) / 0.01);
-}
+import { keyTone, renderBell, renderKey, renderRing, RINGS } from './tones.js';
 
 /** How loud a ring tone is, of 1. */
-const VOLUME = 0.3;
+const RING_VOLUME = 0.3;
+/** How loud a key is to the one who presses it. */
+const KEY_VOLUME = 0.12;
 
+/** The bell of the phone. It sounds on the engine's ringer. */
 export class RingTone {
   #engine;
   /** @type {AudioBufferSourceNode | null} */
   #source = null;
   #release = () => {};
-  #wanted = false;
+  #round = 0;
 
   /** @param {import('./engine.js').AudioEngine} engine */
   constructor(engine) {
     this.#engine = engine;
   }
 
-  /** @param {'jp' | 'bell'} name */
-  async start(name) {
+  /**
+   * Rings until `stop`.
+   * @param {string} [name] 'bell', or a key of RINGS: 'jp', 'us', 'uk', 'de', 'fr' …
+   * @param {{url?: string}} [own] `url`: a sound file instead; when it can't be had, the tone sounds
+   */
+  async start(name = 'bell', { url } = {}) {
     this.stop();
-    this.#wanted = true;
+    const round = ++this.#round;
     this.#release = this.#engine.hold();
     try {
       await this.#engine.prepare();
     } catch {
       return;
     }
-    if (!this.#wanted || this.#source) return;
-    const context = this.#engine.context;
-    const tone = TONES[name] ?? TONES.bell;
-    const buffer = context.createBuffer(1, Math.round(tone.seconds * context.sampleRate), context.sampleRate);
-    const samples = buffer.getChannelData(0);
-    for (let i = 0; i < samples.length; i++) samples[i] = VOLUME * tone.sample(i / context.sampleRate);
+    const { context } = this.#engine;
+    const own = url ? await load(context, url) : null;
+    if (round !== this.#round) return;
+    const buffer = own ?? inBuffer(context, Object.hasOwn(RINGS, name) ? renderRing(RINGS[name], context.sampleRate) : renderBell(context.sampleRate), RING_VOLUME);
     this.#source = new AudioBufferSourceNode(context, { buffer, loop: true });
     this.#source.connect(this.#engine.ringNode);
     this.#source.start();
   }
 
   stop() {
-    this.#wanted = false;
+    this.#round++;
     this.#source?.stop();
     this.#source?.disconnect();
     this.#source = null;
     this.#release();
     this.#release = () => {};
+  }
+}
+
+/**
+ * The tone of a key, to the one who presses it only (the far end gets it by the protocol).
+ * @param {import('./engine.js').AudioEngine} engine
+ * @param {string} key 0-9 * # a-d; anything else is silent
+ */
+export async function playKey(engine, key) {
+  const hz = keyTone(key);
+  if (hz) await playOnce(engine, 'speaker', (rate) => renderKey(hz, rate), KEY_VOLUME);
+}
+
+/**
+ * Lets a device be heard: one round of the bell.
+ * @param {import('./engine.js').AudioEngine} engine
+ * @param {'speaker' | 'ringer'} where
+ */
+export function playTest(engine, where) {
+  return playOnce(engine, where, renderBell, RING_VOLUME);
+}
+
+async function playOnce(engine, where, render, volume) {
+  const release = engine.hold();
+  try {
+    await engine.prepare();
+  } catch {
+    return release();
+  }
+  const { context } = engine;
+  const source = new AudioBufferSourceNode(context, { buffer: inBuffer(context, render(context.sampleRate), volume) });
+  source.connect(where === 'ringer' ? engine.ringNode : engine.speakerNode);
+  source.onended = () => {
+    source.disconnect();
+    release();
+  };
+  source.start();
+}
+
+function inBuffer(context, samples, volume) {
+  const buffer = context.createBuffer(1, samples.length, context.sampleRate);
+  buffer.copyToChannel(samples.map((x) => x * volume), 0);
+  return buffer;
+}
+
+async function load(context, url) {
+  try {
+    const answer = await fetch(url);
+    return answer.ok ? await context.decodeAudioData(await answer.arrayBuffer()) : null;
+  } catch {
+    return null;
   }
 }

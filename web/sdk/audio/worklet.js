@@ -4,8 +4,10 @@
 // up the processor gives silence and costs next to nothing. Where there is no microphone (muted,
 // not yet allowed, unplugged) frames of silence go out all the same, so that the timing stays.
 //
-// In:  {do: 'start'} {do: 'stop'} {do: 'mute', muted} or an ArrayBuffer with one frame to play.
+// In:  {do: 'start'} {do: 'stop'} {do: 'mute', muted} {do: 'port', port}, or an ArrayBuffer with one
+//      frame to play.
 // Out: an ArrayBuffer with one frame to send, or {stats}.
+// Frames go over the port that was given, where one was, and over the node's own otherwise.
 
 import { Framer, fromWire, RATE, toWire } from './pcm.js';
 import { JitterBuffer } from './jitter-buffer.js';
@@ -27,8 +29,9 @@ class PhoneProcessor extends AudioWorkletProcessor {
     this.framer = new Framer((frame) => {
       this.framesUp++;
       const bytes = toWire(frame);
-      this.port.postMessage(bytes, [bytes]);
+      this.frames.postMessage(bytes, [bytes]);
     });
+    this.frames = this.port;
     this.makeRoom(QUANTUM);
     this.clear();
     this.port.onmessage = ({ data }) => this.take(data);
@@ -64,6 +67,10 @@ class PhoneProcessor extends AudioWorkletProcessor {
       this.active = false;
     } else if (data.do === 'mute') {
       this.muted = data.muted;
+    } else if (data.do === 'port') {
+      if (this.frames !== this.port) this.frames.close();
+      this.frames = data.port ?? this.port;
+      if (data.port) data.port.onmessage = (message) => message.data instanceof ArrayBuffer && this.take(message.data);
     }
   }
 
@@ -95,22 +102,28 @@ class PhoneProcessor extends AudioWorkletProcessor {
     const now = currentTime * 1000;
     if (now < this.reportAt) return;
     this.reportAt = now + REPORT_MS;
+    const { bufferedMs, delayMs, stats } = this.buffer;
     this.port.postMessage({
       stats: {
+        inLevel: this.micPeak,
+        outLevel: this.speakerPeak,
         micLevel: this.micPeak,
         speakerLevel: this.speakerPeak,
-        bufferedMs: this.buffer.bufferedMs,
-        delayMs: this.buffer.delayMs,
+        bufferedMs,
+        playoutMs: delayMs,
+        delayMs,
         targetMs: this.buffer.targetMs,
         jitterMs: this.buffer.jitterMs,
         speed: this.buffer.speed,
         framesUp: this.framesUp,
-        framesDown: this.buffer.stats.frames,
-        underruns: this.buffer.stats.underruns,
-        concealedMs: this.buffer.stats.concealedMs,
-        shedMs: this.buffer.stats.shedMs,
-        compressedMs: this.buffer.stats.compressedMs,
-        stretchedMs: this.buffer.stats.stretchedMs,
+        driftPpm: this.buffer.driftPpm,
+        framesDown: stats.frames,
+        underruns: stats.underruns,
+        concealedMs: stats.concealedMs,
+        droppedMs: stats.shedMs,
+        shedMs: stats.shedMs,
+        compressedMs: stats.compressedMs,
+        stretchedMs: stats.stretchedMs,
       },
     });
     this.micPeak = this.speakerPeak = 0;
