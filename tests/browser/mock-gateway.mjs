@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { WebSocketServer } from 'ws';
+import { V1, V1Door } from './mock-v1.mjs';
 
 const WEB = fileURLToPath(new URL('../../web/', import.meta.url));
 const SECRET = 'a secret that only this test knows, long enough';
@@ -42,6 +43,8 @@ function selfSigned() {
   rmSync(folder, { recursive: true });
   return pair;
 }
+
+const EXAMPLES = fileURLToPath(new URL('../../examples/', import.meta.url));
 
 /**
  * One logged-in phone, seen from the gateway.
@@ -143,24 +146,30 @@ export class MockGateway extends EventEmitter {
     this.replace = false;
     /** While set, every request for a phone is answered by this status. */
     this.refuseWith = 0;
+    /** Pages of a test's own: path to text. */
+    this.pages = {};
+    /** Their headers. */
+    this.pageHeaders = {};
     /** While set, the sound's worklet cannot be had. */
     this.refuseWorklet = false;
   }
 
   static async start({ port = 0 } = {}) {
     const gateway = new MockGateway();
+    gateway.v1 = new V1Door(readToken);
     gateway.pair ??= selfSigned();
     await gateway.listen(port);
     return gateway;
   }
 
   async listen(port) {
-    const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
+    const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, handleProtocols: (asked) => asked.has(V1) && V1 });
     this.server = createServer(this.pair, (request, response) => this.serve(request, response));
     this.server.on('upgrade', (request, socket, head) => {
-      const status = this.check(request);
+      const v1 = String(request.headers['sec-websocket-protocol'] ?? '').split(/, */).includes(V1);
+      const status = v1 ? this.refuseWith : this.check(request);
       if (status) return socket.end(`HTTP/1.1 ${status} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
-      sockets.handleUpgrade(request, socket, head, (ws) => this.login(ws, this.claims(request).ext));
+      sockets.handleUpgrade(request, socket, head, (ws) => (v1 ? this.v1.connect(ws) : this.login(ws, this.claims(request).ext)));
     });
     this.server.listen(port, '127.0.0.1');
     await once(this.server, 'listening');
@@ -188,11 +197,18 @@ export class MockGateway extends EventEmitter {
       return response.writeHead(this.check(request) || 426).end();
     }
     if (this.refuseWorklet && pathname.endsWith('/worklet.js')) return response.writeHead(502).end();
-    const path = normalize(join(WEB, pathname === '/' ? 'index.html' : pathname));
+    if (pathname in this.pages) {
+      return response.writeHead(200, { 'content-type': TYPES[extname(pathname)] ?? TYPES['.html'], ...this.pageHeaders }).end(this.pages[pathname]);
+    }
+    const [root, name] = pathname.startsWith('/examples/') ? [EXAMPLES, pathname.slice(10)] : [WEB, pathname];
+    const path = normalize(join(root, name === '/' ? 'index.html' : name));
     try {
-      if (!path.startsWith(WEB)) throw new Error('outside');
+      if (!path.startsWith(root)) throw new Error('outside');
       const body = await readFile(path);
-      response.writeHead(200, { 'content-type': TYPES[extname(path)] ?? 'application/octet-stream', 'content-security-policy': CSP, 'x-content-type-options': 'nosniff', 'cache-control': 'no-cache' });
+      // What a page may do is said by the page; the SDK's files say it of themselves.
+      const open = pathname.startsWith('/sdk/') ? { 'access-control-allow-origin': '*', 'cross-origin-resource-policy': 'cross-origin' } : {};
+      const policy = root === WEB ? { 'content-security-policy': CSP } : {};
+      response.writeHead(200, { 'content-type': TYPES[extname(path)] ?? 'application/octet-stream', ...policy, ...open, 'x-content-type-options': 'nosniff', 'cache-control': 'no-cache' });
       response.end(body);
     } catch {
       response.writeHead(404).end();
@@ -226,6 +242,7 @@ export class MockGateway extends EventEmitter {
 
   async stop() {
     for (const phone of this.phones.values()) phone.cut();
+    this.v1.stop();
     this.server.closeAllConnections();
     this.server.close();
     await once(this.server, 'close');

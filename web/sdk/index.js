@@ -1,5 +1,8 @@
 // What the SDK gives to a page.
 
+export { Device } from './device.js';
+export { Call } from './call.js';
+export { ERRORS, PhoneError } from './errors.js';
 export { Phone } from './phone.js';
 export { AudioEngine } from './audio/engine.js';
 export { playKey, playTest, RingTone } from './audio/ring.js';

@@ -85,3 +85,20 @@ export class Asker {
     this.#askedMs = -Infinity;
   }
 }
+
+/**
+ * The same for a login whose token does not stand in the address: a file of the gateway's own is asked for,
+ * which passes the same doors up to the origin, costs nobody a failed login, and may be asked from anywhere.
+ * @param {string} url of the WebSocket
+ * @returns {Promise<'unreachable' | 'forbidden' | 'limited' | 'server' | 'upgrade'>}
+ */
+export async function findWhy(url) {
+  try {
+    const address = new URL('sdk/package.json', url.replace(/^ws/, 'http'));
+    const { status } = await fetch(address, { method: 'HEAD', cache: 'no-store', credentials: 'omit', signal: AbortSignal.timeout(ANSWER_MS) });
+    const why = whyOf(status);
+    return why === 'token' ? 'upgrade' : why;
+  } catch {
+    return 'unreachable';
+  }
+}

@@ -1,0 +1,103 @@
+// The resume id of the last login, kept so that a reload of the page comes back into its call.
+//
+// It is in sessionStorage, which lives as long as the tab and is read by this origin alone: it is worth
+// nothing without a token, which is never stored, and a few seconds after the tab is gone nothing
+// at all. Duplicating a tab copies it; a lock says which of the two is the one.
+
+const KEY = 'goastgateway.resume';
+/** A reloaded page may find the lock of its former self held for a moment. */
+const LOCK_WAIT_MS = 300;
+
+export class Resume {
+  #key;
+  #storage;
+  #id = '';
+  #release = () => {};
+
+  /** @param {string} name of the phone: more than one may be in a page */
+  constructor(name) {
+    this.#key = `${KEY}:${name}`;
+    try {
+      this.#storage = globalThis.sessionStorage;
+    } catch {
+      // A page that may store nothing: then a reload is a new login of the same extension.
+    }
+  }
+
+  get id() {
+    return this.#id;
+  }
+
+  /** What an earlier page in this tab has left, unless another tab is that page. @returns {Promise<string>} */
+  async recall() {
+    const id = this.#read();
+    if (this.#id || !id) return this.#id;
+    if (await this.#claim(id)) this.#id = id;
+    return this.#id;
+  }
+
+  /** @param {string} id */
+  keep(id) {
+    if (id === this.#id) return;
+    this.#id = id;
+    this.#release();
+    if (id) this.#claim(id);
+    try {
+      if (id) this.#storage?.setItem(this.#key, id);
+      else this.#storage?.removeItem(this.#key);
+    } catch {
+      // Full or forbidden.
+    }
+  }
+
+  #read() {
+    try {
+      return this.#storage?.getItem(this.#key) ?? '';
+    } catch {
+      return '';
+    }
+  }
+
+  /** @param {string} id @returns {Promise<boolean>} */
+  #claim(id) {
+    const locks = globalThis.navigator?.locks;
+    if (!locks) return Promise.resolve(true);
+    this.#release();
+    return new Promise((claimed) => {
+      const give = new AbortController();
+      const timer = setTimeout(() => give.abort(), LOCK_WAIT_MS);
+      const held = new Promise((done) => {
+        this.#release = () => {
+          give.abort();
+          done(undefined);
+          this.#release = () => {};
+        };
+      });
+      locks
+        .request(`${KEY}:${id}`, { signal: give.signal }, () => {
+          clearTimeout(timer);
+          claimed(true);
+          return held;
+        })
+        .catch(() => claimed(false));
+    });
+  }
+}
+
+/**
+ * A Web Lock as long as the phone is registered: a browser does not freeze a page that holds one to
+ * save energy.
+ * @returns {() => void} gives it back
+ */
+export function stayAwake() {
+  const locks = globalThis.navigator?.locks;
+  if (!locks) return () => {};
+  const give = new AbortController();
+  let release = () => give.abort();
+  locks
+    .request(`goastgateway-phone-${Math.random().toString(36).slice(2)}`, { signal: give.signal }, () => new Promise((done) => {
+      release = () => done(undefined);
+    }))
+    .catch(() => {});
+  return () => release();
+}

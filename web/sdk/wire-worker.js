@@ -1,0 +1,10 @@
+// The socket in a worker. See wire.js.
+
+import { Socket } from './wire.js';
+
+/** @type {{postMessage: (news: any, transfer?: Transferable[]) => void, onmessage: ((event: MessageEvent) => void) | null}} */
+const page = /** @type {any} */ (globalThis);
+
+const socket = new Socket((news, transfer = []) => page.postMessage(news, transfer));
+page.onmessage = ({ data }) => socket.take(data);
+page.postMessage({ is: 'running' });
