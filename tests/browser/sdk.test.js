@@ -36,7 +36,7 @@ const watch = (call) => {
 device.on('incoming', watch);
 device.on('outgoing', watch);
 device.on('reconnected', (all) => all.forEach(watch));
-window.goastgateway = { device, engine: device.audio, phone: device };
+window.goastgateway = { device, engine: device.audio.engine, phone: device };
 window.registered = device.register().then(() => true, (error) => error.code);
 `;
 

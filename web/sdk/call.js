@@ -4,7 +4,9 @@ import { statusOf } from './calls.js';
 import { Emitter } from './emitter.js';
 import { PhoneError } from './errors.js';
 import { Warnings } from './quality.js';
-import { DIGITS } from './tones.js';
+
+/** What may be sent. */
+const DIGITS = /^[0-9A-D*#w]{1,64}$/;
 
 /**
  * @typedef {import('./calls.js').CallInfo} CallInfo

@@ -1,7 +1,7 @@
 // The phone of a page: registers at the gateway, takes and makes calls.
 
 import { AudioEngine } from './audio/engine.js';
-import { RingTone } from './audio/ring.js';
+import { AudioHelper } from './audio-helper.js';
 import { Call } from './call.js';
 import { Emitter } from './emitter.js';
 import { PhoneError } from './errors.js';
@@ -20,11 +20,12 @@ const TOKEN_REFRESH_MS = 300000;
  * @typedef {{
  *   url?: string, urls?: string[], allowIncomingWhileBusy?: boolean, closeProtection?: boolean | string,
  *   deviceName?: string, maxCallSignalingTimeoutMs?: number, tokenRefreshMs?: number, ringtone?: string,
- *   disableAudioContextSounds?: boolean, singleTab?: boolean, audio?: AudioEngine,
+ *   sounds?: {incoming?: string}, disableAudioContextSounds?: boolean, singleTab?: boolean, audio?: AudioEngine,
  * }} DeviceOptions
  *   `url`, `urls`: `wss://host/phone`; the first is preferred. Without them the server that this module came from.
  *   `allowIncomingWhileBusy`: a second call is offered (call waiting). `closeProtection`: leaving the page in a call
- *   is asked about. `tokenRefreshMs`: how long before its end a token is replaced. `singleTab`: all tabs of this
+ *   is asked about. `ringtone`: 'bell', or a country's: 'jp', 'us', 'uk', 'eu' …; `sounds.incoming`: the address of
+ *   a sound file instead. `audio`: an engine that the page has made. `tokenRefreshMs`: how long before its end a token is replaced. `singleTab`: all tabs of this
  *   origin are one phone. `disableAudioContextSounds`: the page rings by itself.
  * @typedef {'destroyed' | 'unregistered' | 'registering' | 'registered'} DeviceState
  * @typedef {import('./station.js').View} View
@@ -71,6 +72,7 @@ export class Device extends Emitter {
   #calls = new Map();
   #destroyed = false;
   #engine;
+  #audio;
   /** @type {import('./call.js').Desk} */
   #desk;
 
@@ -86,14 +88,19 @@ export class Device extends Emitter {
     const engine = options.audio ?? new AudioEngine();
     this.#engine = engine;
     const urls = options.urls ?? [options.url ?? ownAddress()];
-    const ringer = options.disableAudioContextSounds ? { start() {}, stop() {} } : new RingTone(engine);
-    const sound = new Sound(engine, ringer);
+    this.#audio = new AudioHelper(engine);
+    const sound = new Sound(engine, () => {
+      const { ringtone = 'bell', sounds, disableAudioContextSounds: mute } = this.#options;
+      return {
+        tone: ringtone, url: sounds?.incoming,
+        incoming: !mute && this.#audio.incoming(), outgoing: !mute && this.#audio.outgoing(), keys: !mute && this.#audio.disconnect(),
+      };
+    });
     this.#station = new Station({
       urls,
       tokens: { get: (refused) => this.#getToken(refused), current: () => this.#token },
       resume: new Resume(urls[0]),
       sound,
-      ringtone: () => this.#options.ringtone ?? 'bell',
       device: options.deviceName ?? deviceName(),
       callWaiting: options.allowIncomingWhileBusy === true,
       timeoutMs: options.maxCallSignalingTimeoutMs ?? SIGNALING_TIMEOUT_MS,
@@ -178,9 +185,9 @@ export class Device extends Emitter {
   get retryAt() {
     return this.#view.retryAt === null ? null : new Date(this.#view.retryAt);
   }
-  /** Microphone, speaker, levels. */
+  /** Microphone, speaker, ringer, what may be heard. */
   get audio() {
-    return this.#engine;
+    return this.#audio;
   }
 
   // ---- what it does
@@ -245,7 +252,7 @@ export class Device extends Emitter {
     await this.#station.command('token', { token });
   }
 
-  /** Those that can change in passing. @param {Pick<DeviceOptions, 'ringtone' | 'closeProtection'>} options */
+  /** Those that can change in passing. @param {Pick<DeviceOptions, 'ringtone' | 'sounds' | 'closeProtection' | 'disableAudioContextSounds'>} options */
   updateOptions(options) {
     this.#options = { ...this.#options, ...options };
   }

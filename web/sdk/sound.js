@@ -1,9 +1,9 @@
 // What the calls want of the sound, done: the engine started and stopped, its frames led past the
 // page, ring tones, key tones, and a sample of the quality each second.
 
+import { playKey, RingTone } from './audio/ring.js';
 import { Emitter } from './emitter.js';
 import { opinionScore } from './quality.js';
-import { playDigits } from './tones.js';
 
 /** A sample each second. */
 const SAMPLE_MS = 1000;
@@ -11,6 +11,9 @@ const SAMPLE_MS = 1000;
 const VOLUME_MS = 50;
 /** One frame waits until it is whole. */
 const FRAME_MS = 20;
+/** A key sounds and pauses as long as Asterisk sends it; a `w` waits. */
+const KEY_MS = 230;
+const WAIT_MS = 500;
 /** What one unsent byte weighs: 640 bytes are 20 ms. */
 const MS_PER_BYTE = 20 / 640;
 
@@ -19,7 +22,8 @@ const MS_PER_BYTE = 20 / 640;
  * @typedef {import('./wire.js').Wire} Wire
  * @typedef {import('./wire.js').WireCounts} WireCounts
  * @typedef {import('./quality.js').Sample} Sample
- * @typedef {{start: (name: any) => unknown, stop: () => void}} Ringer
+ * @typedef {{tone: string, url?: string, incoming: boolean, outgoing: boolean, keys: boolean}} RingOptions
+ *   `tone`: 'bell' or a country's, see audio/tones.js. `url`: a sound file instead. The rest: whether it sounds at all.
  */
 
 /**
@@ -27,7 +31,10 @@ const MS_PER_BYTE = 20 / 640;
  */
 export class Sound extends Emitter {
   #engine;
+  #options;
   #ringer;
+  /** Ringback and call waiting are for the ear, not for the ringer. */
+  #earpiece;
   /** @type {Wire | null} */
   #wire = null;
   #on = false;
@@ -44,11 +51,22 @@ export class Sound extends Emitter {
   told = { gateway: {}, rttMs: null };
   #off;
 
-  /** @param {AudioEngine} engine @param {Ringer} ringer */
-  constructor(engine, ringer) {
+  /** @param {AudioEngine} engine @param {() => RingOptions} options asked each time */
+  constructor(engine, options) {
     super();
     this.#engine = engine;
-    this.#ringer = ringer;
+    this.#options = options;
+    this.#ringer = new RingTone(engine);
+    this.#earpiece = new RingTone(/** @type {any} */ ({
+      hold: () => engine.hold(),
+      prepare: () => engine.prepare(),
+      get context() {
+        return engine.context;
+      },
+      get ringNode() {
+        return engine.speakerNode;
+      },
+    }));
     this.#off = [
       engine.on('frame', (bytes) => this.#wire?.send({ do: 'audio', bytes }, [bytes])),
       engine.on('stats', (stats) => {
@@ -112,22 +130,31 @@ export class Sound extends Emitter {
     this.#engine.prepare().catch(() => {});
   }
 
-  /** @param {import('./calls.js').RingHow} how @param {string} tone */
-  ring(how, tone) {
+  /** @param {import('./calls.js').RingHow} how */
+  ring(how) {
+    const { tone, url, incoming, outgoing } = this.#options();
     this.#ringer.stop();
-    if (how) this.#ringer.start(how === 'ring' ? tone : how);
+    this.#earpiece.stop();
+    if (how === 'ring' && incoming) this.#ringer.start(tone, { url });
+    if (how === 'waiting' && incoming) this.#earpiece.start('waiting');
+    if (how === 'ringback' && outgoing) this.#earpiece.start(tone === 'bell' ? 'eu' : tone);
   }
 
-  /** @param {string} digits */
+  /** For the ear of who presses them. @param {string} digits */
   digits(digits) {
-    playDigits(this.#engine, digits);
+    if (!this.#options().keys) return;
+    let at = 0;
+    for (const digit of digits) {
+      if (digit !== 'w') setTimeout(() => playKey(this.#engine, digit), at);
+      at += digit === 'w' ? WAIT_MS : KEY_MS;
+    }
   }
 
   /** A port from the worklet to the wire's worker, so that a busy page delays no sound. */
   #lead() {
-    if (!this.#wire?.inWorker || !this.#engine.attach) return;
+    if (!this.#wire?.inWorker) return;
     const { port1, port2 } = new MessageChannel();
-    this.#engine.attach(port1);
+    this.#engine.setPort(port1);
     this.#wire.send({ do: 'port', port: port2 }, [port2]);
   }
 
@@ -161,7 +188,7 @@ export class Sound extends Emitter {
       uplinkQueueMs, downlinkQueueMs, asteriskQueueMs,
       underruns: stats.underruns, concealedMs: Math.round(stats.concealedMs), concealedShare, droppedMs: Math.round(stats.shedMs),
       droppedUp: counts.dropped - this.#from.dropped,
-      driftPpm: Math.round((stats.speed - 1) * 1e6),
+      driftPpm: Math.round(stats.driftPpm),
       bytesIn: counts.bytesIn - this.#from.bytesIn, bytesOut: counts.bytesOut - this.#from.bytesOut,
       inLevel: stats.micLevel, outLevel: stats.speakerLevel,
       mos: Math.round(opinionScore(e2eMs, concealedShare) * 100) / 100, lateMs: Math.round(lateMs),
@@ -171,6 +198,7 @@ export class Sound extends Emitter {
   close() {
     this.run(false);
     this.#ringer.stop();
+    this.#earpiece.stop();
     for (const off of this.#off) off();
   }
 }

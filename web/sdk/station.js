@@ -48,7 +48,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
  * @typedef {{get: (refused: boolean) => Promise<{token: string, fresh: boolean} | null>, current: () => string}} Tokens
  *   null: there is no other one.
  * @typedef {{urls: string[], tokens: Tokens, resume: import('./resume.js').Resume, sound: import('./sound.js').Sound | null,
- *   ringtone: () => string, device: string, callWaiting: boolean, timeoutMs: number, tokenRefreshMs: number,
+ *   device: string, callWaiting: boolean, timeoutMs: number, tokenRefreshMs: number,
  *   openWire?: typeof openWire, now?: () => number, random?: () => number, page?: any}} StationOptions
  */
 
@@ -444,7 +444,7 @@ export class Station extends Emitter {
         return this.#send(effect.message);
       case 'ring':
         if (effect.how) sound?.prepare();
-        return sound?.ring(effect.how, this.#o.ringtone());
+        return sound?.ring(effect.how);
       case 'sound':
         return sound?.run(effect.on);
       case 'talk':

@@ -19,6 +19,8 @@ export const RINGS = {
   kr: { hz: [440, 480], on: [1, 2] },
   // The rest of Europe, and whoever follows it.
   eu: { hz: [425], on: [1, 4] },
+  // No country's: somebody else is calling while you talk.
+  waiting: { hz: [440], on: [0.3, 9.7] },
 };
 
 /** Regions that ring like another one. */
