@@ -58,10 +58,10 @@ write_config() {
   for template in "$root"/tests/rig/*.conf; do
     sed -e "s|@DIR@|$dir|g" -e "s|@MODULES@|$asterisk_modules|g" -e "s|@NAME@|rig-$ami|g" \
       -e "s|@GATEWAY@|$gateway|g" -e "s|@AMI_PORT@|$ami|g" -e "s|@HTTP_PORT@|$http|g" \
-      -e "s|@SECRET@|$secret|g" "$template" >"$dir/etc/${template##*/}"
+      -e "s|@SIP_PORT@|$sip|g" -e "s|@SECRET@|$secret|g" "$template" >"$dir/etc/${template##*/}"
   done
   # Modules complain of files that are not there; empty ones are defaults.
-  for item in acl cdr cel ccss chan_websocket cli_permissions codecs musiconhold udptl; do
+  for item in acl cdr pjproject cel ccss chan_websocket cli_permissions codecs musiconhold udptl; do
     [ -e "$dir/etc/$item.conf" ] || : >"$dir/etc/$item.conf"
   done
   : >"$dir/ended.log"
@@ -75,6 +75,7 @@ AMI_PORT=$ami
 AMI_USER=rig
 AMI_SECRET=$secret
 HTTP_PORT=$http
+SIP_PORT=$sip
 ARI_USER=rig
 ARI_SECRET=$secret
 ENDED_LOG=$dir/ended.log
@@ -159,10 +160,10 @@ start_command() {
   [ ${#dir} -le 85 ] || die "$dir is too long a name for a folder that holds a socket (85 characters at most)"
   ! rig_runs "$dir" || die "an Asterisk already runs in $dir (pid $(rig_pid "$dir")); stop it: script/asterisk stop $dir"
 
-  local ami http secret try
+  local ami http sip secret try
   secret=$(random_hex 16)
   for try in 1 2 3; do
-    ami=${ami_wish:-$(free_port)} http=${http_wish:-$(free_port)}
+    ami=${ami_wish:-$(free_port)} http=${http_wish:-$(free_port)} sip=$(free_port)
     rm -f "$dir/run/asterisk.ctl"
     write_config "$dir"
     boot "$dir" && break
