@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::{
     admin,
-    asterisk::listener::AsteriskDoor,
+    asterisk::{control, listener::AsteriskDoor},
     config::{Config, TlsIdentity},
     exchange::Exchange,
     net::{
@@ -109,6 +109,9 @@ pub async fn run_with(
     let calls = TaskTracker::new();
     let phones = TaskTracker::new();
     let end_calls = CancellationToken::new();
+    if config.load().ami.is_some() {
+        control::start(exchange.clone(), config.clone(), house.close_doors.clone());
+    }
 
     let asterisk =
         AsteriskDoor { exchange: exchange.clone(), calls: calls.clone(), stop: end_calls.clone() };

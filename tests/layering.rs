@@ -15,6 +15,7 @@ const PURE: &[&str] = &[
     "src/media",
     "src/asterisk/message.rs",
     "src/asterisk/ami/message.rs",
+    "src/asterisk/ami/event.rs",
     "src/phone/plain.rs",
     "src/phone/session.rs",
     "src/net/address.rs",

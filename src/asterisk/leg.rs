@@ -16,7 +16,7 @@ use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
-    time::Instant,
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -62,6 +62,9 @@ const CALL_MAILBOX: usize = 2 * crate::config::MAX_GROUP_MEMBERS + CONTROL_EVENT
 const CONTROL_EVENTS: usize = 32;
 /// How long the manager has to end a call before HANGUP does it without a cause.
 const AMI_TIME: Duration = Duration::from_millis(300);
+/// How long the manager has to say why Asterisk has closed a dialled call. It says so within a
+/// millisecond or two.
+const REASON_TIME: Duration = Duration::from_millis(300);
 /// How long Asterisk has to close after HANGUP before the gateway does.
 const HANGUP_TIME: Duration = Duration::from_secs(1);
 /// Frames that may wait for Asterisk's socket. It has an empty kernel buffer of a minute's audio
@@ -191,6 +194,7 @@ where
             match happening {
                 Happening::Turn(Turn::Text(text)) => self.text(&text),
                 Happening::Turn(Turn::Closed(closed)) => {
+                    let _ = timeout(REASON_TIME, self.reason()).await;
                     self.asterisk_closed(closed);
                     break;
                 }
@@ -448,6 +452,9 @@ where
             return self.drive(Input::Refuse(Ending::Fault)); // a mailbox that is empty has room
         }
         self.rings.insert(ring, handle);
+        // Until now Asterisk has not begun its dialplan, so a leg that nobody wants any more calls
+        // nobody.
+        self.command(Command::Answer);
         self.drive(Input::Dialled(ring));
     }
 
@@ -508,9 +515,26 @@ where
         }
     }
 
+    /// Waits until the manager has said why a dialled call was not answered: its word goes another
+    /// way than the close.
+    async fn reason(&mut self) {
+        while self.is_unanswered()
+            && self.far.closes_for.is_none()
+            && !self.call.is_over()
+            && self.context.exchange.ami.is_up()
+        {
+            let Some(event) = self.events.1.recv().await else { return };
+            self.phone(event);
+        }
+    }
+
+    /// Whether it is an outgoing call that the far end has not answered.
+    fn is_unanswered(&self) -> bool {
+        self.far.direction == Direction::Out && self.far.progress != Progress::Answered
+    }
+
     fn asterisk_closed(&mut self, closed: Closed) {
-        let unanswered =
-            self.far.direction == Direction::Out && self.far.progress != Progress::Answered;
+        let unanswered = self.is_unanswered();
         let how = match (closed, self.far.closes_for) {
             (Closed::InOrder, Some((why, _))) => Closing::For(why),
             // An outgoing call's leg is up before anybody answers.

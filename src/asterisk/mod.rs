@@ -1,6 +1,8 @@
-//! The PBX's side: its messages (pure), its listener, and the task of one call's leg.
+//! The PBX's side: its messages (pure), its listener, the task of one call's leg, its manager and
+//! what is done through it.
 
 pub mod ami;
+pub mod control;
 pub mod leg;
 pub mod listener;
 pub mod media;

@@ -5,10 +5,12 @@
 //! side it was, `record` is what remains of a call,
 //! `info` what people see of it.
 
+pub mod allowance;
 pub mod ending;
 pub mod hunt;
 pub mod info;
 pub mod machine;
+pub mod number;
 pub mod record;
 pub mod registry;
 

@@ -28,7 +28,7 @@ const KEYS: &[&str] = &[
     "browser_tls", "allow_missing_origin", "handshake_timeout", "first_message_timeout",
     "max_connections_per_address", "max_connections", "login_failures_per_minute",
     "max_phone_message", "max_asterisk_message",
-    "worker_threads", "ami",
+    "worker_threads", "ami", "dial",
 ];
 
 const ASTERISK_ADDR: &str = "127.0.0.1:8765";
@@ -86,6 +86,10 @@ pub(super) fn parse(sheet: &Sheet) -> Option<Config> {
     let usual = std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST_USUAL_THREADS));
     let worker_threads = whole(&section, "worker_threads", 1..=256, usual as u32);
     let ami = section.get("ami").map(super::ami::read);
+    let dial = section.get("dial").map(super::dial::read);
+    if section.get("dial").is_some() && section.get("ami").is_none() {
+        section.warning("dial", "does nothing without \"ami\": Asterisk's manager dials");
+    }
     let config = Config {
         asterisk: asterisk?,
         browser: browser?,
@@ -98,6 +102,10 @@ pub(super) fn parse(sheet: &Sheet) -> Option<Config> {
         worker_threads: worker_threads? as usize,
         ami: match ami {
             Some(ami) => Some(ami?),
+            None => None,
+        },
+        dial: match dial {
+            Some(dial) => Some(dial?),
             None => None,
         },
     };

@@ -9,6 +9,7 @@
 mod address;
 mod ami;
 mod check;
+mod dial;
 mod file;
 mod groups;
 mod item;
@@ -58,6 +59,8 @@ pub struct Config {
     pub worker_threads: usize,
     /// Asterisk's manager; `None` does without it.
     pub ami: Option<AmiSettings>,
+    /// What phones may dial; `None` lets them dial and transfer nothing.
+    pub dial: Option<DialSettings>,
 }
 
 /// How to log in to Asterisk's manager.
@@ -69,6 +72,31 @@ pub struct AmiSettings {
     pub secret: Secret,
     /// `None` speaks plain TCP.
     pub tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+/// What phones may dial, and how Asterisk does it.
+#[derive(Debug, Clone)]
+pub struct DialSettings {
+    /// The dialplan's context in which numbers are dialled, and to which calls are passed on.
+    pub context: String,
+    /// The section of websocket_client.conf by which Asterisk opens the phone's leg.
+    pub connection: String,
+    /// Numbers that may be dialled, and that calls may be passed on to.
+    pub allow: NumberPattern,
+    /// Calls that an extension may open or pass on in an hour.
+    pub per_hour: usize,
+    /// How long the far end may take to answer.
+    pub timeout: Duration,
+    /// The caller's id that the far end sees; `{extension}` stands for the phone's own.
+    pub caller_id: String,
+    /// Channel variables that a page may set.
+    pub variables: Vec<String>,
+}
+
+/// Compiled `dial.allow`.
+#[derive(Debug, Clone)]
+pub struct NumberPattern {
+    regex: regex::bytes::Regex,
 }
 
 impl PartialEq for AmiSettings {

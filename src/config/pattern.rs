@@ -58,7 +58,7 @@ impl ExtenPattern {
     }
 }
 
-fn compile(pattern: &str) -> Result<Regex, PatternError> {
+pub(super) fn compile(pattern: &str) -> Result<Regex, PatternError> {
     RegexBuilder::new(pattern).unicode(false).size_limit(MAX_COMPILED).build().map_err(|error| {
         // The library draws an arrow on lines of its own; its last line says what is wrong.
         let text = error.to_string();

@@ -3,8 +3,8 @@
 //! **The way of an outgoing call.** A phone's task takes a place for it with
 //! [`Exchange::dial`](super::Exchange::dial) and hands a [`Dial`](super::ask::Dial) in at the desk. Call
 //! control has Asterisk open a leg to this gateway whose channel carries [`CALL_VARIABLE`] with the
-//! call's number, in JSON and answered at once (no `n`). When that leg comes, it takes the place
-//! over ([`Calls::adopt`]) and is joined with the phone without ringing it. If it doesn't come,
+//! call's number. When that leg comes, it takes the place over ([`Calls::adopt`]), is answered at
+//! once, and is joined with the phone without ringing it; the dialplan then dials. If it doesn't come,
 //! call control says so with [`Calls::failed`]; if the phone gave up meanwhile, the place is gone
 //! and the leg is hung up.
 

@@ -5,6 +5,8 @@
 //! into a failure.
 #![allow(dead_code)]
 
+pub mod manager;
+
 use std::{
     future::Future,
     net::SocketAddr,

@@ -1,7 +1,8 @@
 //! PURE: the manager's protocol, lines of `Key: Value` up to an empty one.
 //!
-//! Promises: any bytes give a packet or an error, in bounded memory; no value can smuggle a line
-//! into an action; a secret never shows in `Debug`.
+//! Promises: any bytes give a packet or an error, in bounded memory; an event that nobody wants is
+//! passed over without being kept; no value can smuggle a line into an action; a secret never shows
+//! in `Debug`.
 
 use std::fmt;
 
@@ -10,8 +11,10 @@ use bytes::BytesMut;
 /// Longest line; Asterisk's own buffer for a line of an action is 1 KiB, its events have longer
 /// application data.
 pub const MAX_LINE: usize = 16 * 1024;
-/// Lines of one packet. A list of modules or a command's output comes line by line.
+/// Lines of one packet. A command's output and a configuration file come line by line.
 pub const MAX_LINES: usize = 4096;
+/// Bytes of one packet: a file of a thousand sections fits.
+pub const MAX_PACKET: usize = 1024 * 1024;
 
 /// One response or event.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,7 +27,7 @@ pub struct Packet {
 pub enum BadPacket {
     #[error("a line of more than {MAX_LINE} bytes")]
     Line,
-    #[error("a packet of more than {MAX_LINES} lines")]
+    #[error("a packet of more than {MAX_LINES} lines or {MAX_PACKET} bytes")]
     Lines,
     #[error("the greeting is not the manager's: is this another service's port?")]
     Greeting,
@@ -47,6 +50,18 @@ impl Packet {
     pub fn is_success(&self) -> bool {
         self.get("Response").eq_ignore_ascii_case("Success")
     }
+
+    /// All lines, in order.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+}
+
+impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Packet {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(fields: I) -> Self {
+        let fields = fields.into_iter().map(|(key, value)| (key.into(), value.into()));
+        Self { fields: fields.collect() }
+    }
 }
 
 /// Takes bytes apart.
@@ -54,11 +69,25 @@ impl Packet {
 pub struct Decoder {
     greeted: bool,
     packet: Packet,
+    /// Bytes of the packet so far, also of one that is passed over.
+    bytes: usize,
+    /// The packet is an event that nobody wants.
+    passed_over: bool,
 }
 
 impl Decoder {
     /// The next packet, or `None` until more bytes come. The greeting is read in passing.
     pub fn next(&mut self, bytes: &mut BytesMut) -> Result<Option<Packet>, BadPacket> {
+        self.next_wanted(bytes, |_| true)
+    }
+
+    /// The same without the events whose name is not `wanted`. Asterisk sends the name first, so
+    /// such an event costs the search for its end.
+    pub fn next_wanted(
+        &mut self,
+        bytes: &mut BytesMut,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Option<Packet>, BadPacket> {
         loop {
             let Some(end) = bytes.iter().position(|b| *b == b'\n') else {
                 return if bytes.len() > MAX_LINE { Err(BadPacket::Line) } else { Ok(None) };
@@ -67,26 +96,39 @@ impl Decoder {
                 return Err(BadPacket::Line);
             }
             let line = bytes.split_to(end + 1);
-            let line = String::from_utf8_lossy(&line);
-            let line = line.trim_end_matches(['\r', '\n']);
-            if !self.greeted {
-                if !line.starts_with("Asterisk Call Manager/") {
-                    return Err(BadPacket::Greeting);
-                }
-                self.greeted = true;
-            } else if line.is_empty() {
-                if !self.packet.fields.is_empty() {
+            let line = line.strip_suffix(b"\n").unwrap_or(&line);
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            self.bytes += line.len();
+            if line.is_empty() && self.greeted {
+                self.bytes = 0;
+                if !std::mem::take(&mut self.passed_over) && !self.packet.fields.is_empty() {
                     return Ok(Some(std::mem::take(&mut self.packet)));
                 }
-            } else {
-                let (key, value) = line.split_once(':').unwrap_or((line, ""));
-                let value = value.strip_prefix(' ').unwrap_or(value);
-                self.packet.fields.push((key.to_owned(), value.to_owned()));
-                if self.packet.fields.len() > MAX_LINES {
-                    return Err(BadPacket::Lines);
-                }
+            } else if !self.passed_over {
+                self.line(&String::from_utf8_lossy(line), &wanted)?;
+            }
+            if self.bytes > MAX_PACKET {
+                return Err(BadPacket::Lines);
             }
         }
+    }
+
+    fn line(&mut self, line: &str, wanted: impl Fn(&str) -> bool) -> Result<(), BadPacket> {
+        if !self.greeted {
+            if !line.starts_with("Asterisk Call Manager/") {
+                return Err(BadPacket::Greeting);
+            }
+            self.greeted = true;
+            return Ok(());
+        }
+        let (key, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        if self.packet.fields.is_empty() && key.eq_ignore_ascii_case("Event") && !wanted(value) {
+            self.passed_over = true;
+            return Ok(());
+        }
+        self.packet.fields.push((key.to_owned(), value.to_owned()));
+        if self.packet.fields.len() > MAX_LINES { Err(BadPacket::Lines) } else { Ok(()) }
     }
 }
 
@@ -116,6 +158,11 @@ impl Action {
         Ok(self)
     }
 
+    /// The action's own name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// The bytes to send.
     pub fn encode(&self, id: u64) -> String {
         let mut text = format!("Action: {}\r\nActionID: {id}\r\n", self.name);
@@ -143,7 +190,10 @@ impl fmt::Debug for Action {
         let mut action = f.debug_struct(self.name);
         for (key, value) in &self.fields {
             match *key {
-                "Secret" | "Key" => action.field(key, &"…"),
+                // Secrets, and whose number it is.
+                "Secret" | "Key" | "Exten" | "CallerID" | "Variable" | "Value" => {
+                    action.field(key, &"…")
+                }
                 key => action.field(key, value),
             };
         }
@@ -217,9 +267,40 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_does_not_show() {
+    fn a_secret_and_a_number_do_not_show() {
         let login = Action::new("Login").with("Secret", "hunter2").unwrap();
-        assert!(!format!("{login:?}").contains("hunter2"));
+        let dial = Action::new("Originate").with("Exten", "0312345678").unwrap();
+        assert!(!format!("{login:?}{dial:?}").contains("hunter2"));
+        assert!(!format!("{login:?}{dial:?}").contains("0312345678"));
+    }
+
+    #[test]
+    fn an_event_that_nobody_wants_is_passed_over_and_the_next_is_whole() {
+        let text = format!(
+            "{GREETING}Event: Newexten\r\nX: {}\r\n\r\nEvent: Hangup\r\nCause: 17\r\n\r\n\
+             Response: Success\r\nEvent: Newexten\r\n\r\n",
+            "y".repeat(1000)
+        );
+        let mut bytes = BytesMut::from(text.as_bytes());
+        let mut decoder = Decoder::default();
+        let wanted = |name: &str| name == "Hangup";
+        let first = decoder.next_wanted(&mut bytes, wanted).unwrap().unwrap();
+        assert_eq!((first.get("Event"), first.get("Cause")), ("Hangup", "17"));
+        let answer = decoder.next_wanted(&mut bytes, wanted).unwrap().unwrap();
+        assert!(answer.is_success(), "an answer is never passed over");
+        assert_eq!(decoder.next_wanted(&mut bytes, wanted), Ok(None));
+    }
+
+    #[test]
+    fn a_packet_has_an_end_also_one_that_is_passed_over() {
+        for event in ["Hangup", "Newexten"] {
+            let line = format!("X: {}\r\n", "y".repeat(MAX_LINE - 10));
+            let text =
+                format!("{GREETING}Event: {event}\r\n{}", line.repeat(MAX_PACKET / MAX_LINE + 2));
+            let mut bytes = BytesMut::from(text.as_bytes());
+            let result = Decoder::default().next_wanted(&mut bytes, |name| name == "Hangup");
+            assert_eq!(result, Err(BadPacket::Lines), "{event}");
+        }
     }
 
     proptest! {
@@ -231,7 +312,9 @@ mod tests {
             let mut bytes = BytesMut::from(GREETING.as_bytes());
             for piece in pieces {
                 bytes.extend_from_slice(&piece);
-                while let Ok(Some(_)) = decoder.next(&mut bytes) {}
+                while let Ok(Some(packet)) = decoder.next(&mut bytes) {
+                    let _ = super::super::event::Event::of(&packet);
+                }
             }
         }
     }
