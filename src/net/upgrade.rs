@@ -71,7 +71,9 @@ impl Accepted {
         let upgraded = self.0.await.ok()?;
         // Back to the stream itself: hyper's wrapper would be one more hop on every read.
         let parts = upgraded.downcast::<TokioIo<Io>>().ok()?;
-        Some(Wire::server(parts.io.into_inner(), parts.read_buf, max_message))
+        // Copied: a reference to nothing in it would keep hyper's buffer for the phone's life.
+        let rest = parts.read_buf.to_vec();
+        Some(Wire::server(parts.io.into_inner(), rest, max_message))
     }
 }
 
