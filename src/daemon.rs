@@ -17,6 +17,7 @@ use crate::{
     config::{self, Config, Files},
     exchange::Exchange,
     logging::{self, LogControl},
+    net::rhythm,
     report::metrics::{Metrics, ReasonLabel},
 };
 
@@ -64,6 +65,7 @@ fn runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
         builder.worker_threads(threads);
         builder
     };
+    rhythm::keep(&mut builder);
     builder.enable_all().build()
 }
 

@@ -170,6 +170,8 @@ where
         let mut stop = Box::pin(stop.cancelled_owned());
         let mut stopped = false;
         loop {
+            // Whatever has happened may have moved a deadline.
+            let mut moved = true;
             let happening = poll_fn(|cx| {
                 if self.bell.has_rung(cx) {
                     let waker = self.bell.waker().clone();
@@ -185,8 +187,12 @@ where
                         return rare;
                     }
                 }
-                if let Poll::Ready(turn) = self.poll_audio(cx) {
+                moved |= self.poll_audio_from_phone(cx);
+                if let Poll::Ready(turn) = self.poll_audio_to_phone(cx) {
                     return Poll::Ready(Happening::Turn(turn));
+                }
+                if !std::mem::take(&mut moved) {
+                    return Poll::Pending;
                 }
                 self.poll_nearer_deadline()
             })
@@ -241,9 +247,8 @@ where
         }
     }
 
-    /// Moves audio both ways; what isn't audio is returned.
-    fn poll_audio(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
-        self.poll_audio_from_phone(cx);
+    /// Passes Asterisk's audio on; what isn't audio is returned.
+    fn poll_audio_to_phone(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         loop {
             match self.wire.poll_turn(cx) {
                 Poll::Ready(Turn::Binary(audio)) => {
@@ -252,18 +257,20 @@ where
                         media.pass_to_phone(audio);
                     }
                 }
-                Poll::Ready(turn) => return Poll::Ready(turn),
-                Poll::Pending => return Poll::Pending,
+                turn => return turn,
             }
         }
     }
 
-    fn poll_audio_from_phone(&mut self, cx: &mut Context<'_>) {
-        let Some(media) = &mut self.media else { return };
-        let now = Instant::now().into_std();
-        if media.take_from_phone(cx, now, &mut self.actions) {
+    /// Passes the phone's audio on; true if there was any.
+    fn poll_audio_from_phone(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(media) = &mut self.media else { return false };
+        let clock = || Instant::now().into_std();
+        let came = media.take_from_phone(cx, clock, &mut self.actions);
+        if came {
             self.act();
         }
+        came
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -47,20 +47,21 @@ impl Media {
         (media, AudioLine { to_phone: phone_in, from_phone: phone_out })
     }
 
-    /// Takes what the phone's task has passed on; true if there was anything.
+    /// Takes what the phone's task has passed on; true if there was anything. The clock is asked
+    /// only then.
     pub fn take_from_phone(
         &mut self,
         cx: &mut Context<'_>,
-        now: Instant,
+        clock: impl Fn() -> Instant,
         actions: &mut Vec<Action>,
     ) -> bool {
-        let mut came = false;
+        let mut came = None;
         while let Poll::Ready(Some(audio)) = self.from_phone.poll_recv(cx) {
-            came = true;
+            let now = *came.get_or_insert_with(&clock);
             let pacer = &mut self.pacer;
             self.upward.push(audio, |frame| pacer.push(frame, now, actions));
         }
-        came
+        came.is_some()
     }
 
     /// Passes on what Asterisk has sent. It never waits; what the phone is too slow for is dropped.

@@ -14,6 +14,7 @@ pub mod latest;
 pub mod limits;
 pub mod listen;
 pub mod liveness;
+pub mod rhythm;
 pub mod timer;
 pub mod tls;
 pub mod upgrade;

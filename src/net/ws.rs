@@ -6,12 +6,12 @@
 //! the limit; audio costs one copy, in which it is unmasked, and no allocation while what was
 //! decoded before has been let go of.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 /// Longest payload of a control frame (RFC 6455, 5.5).
 const MAX_CONTROL: usize = 125;
 /// Longest head of a frame: 2 bytes, 8 of length, 4 of mask.
-const MAX_HEAD: usize = 14;
+pub const MAX_HEAD: usize = 14;
 /// As much is reserved for what a frame's head only promises, and a buffer of as much is kept for
 /// the next message: a frame of audio of any length that is in use.
 const KEEP: usize = 4 * 1024;
@@ -60,6 +60,15 @@ pub enum Peer {
 }
 
 impl Message {
+    /// Bytes of payload that a frame of it has at most.
+    pub fn length(&self) -> usize {
+        match self {
+            Message::Text(text) => text.len(),
+            Message::Binary(bytes) => bytes.len(),
+            _ => MAX_CONTROL,
+        }
+    }
+
     pub fn text(text: impl Into<String>) -> Self {
         Message::Text(text.into())
     }
@@ -297,9 +306,9 @@ fn mask(payload: &mut [u8], mask: [u8; 4]) {
     }
 }
 
-/// Appends a message as one frame, masked if it is a client's. What a control frame can't hold is
-/// cut off.
-pub fn put(message: &Message, key: Option<[u8; 4]>, out: &mut Vec<u8>) {
+/// Appends a message as one frame, masked if it is a client's: its payload and at most
+/// [`MAX_HEAD`] bytes. What a control frame can't hold is cut off.
+pub fn put(message: &Message, key: Option<[u8; 4]>, out: &mut impl BufMut) {
     let mut closing = Vec::new();
     let (opcode, payload): (u8, &[u8]) = match message {
         Message::Text(text) => (TEXT, text.as_bytes()),
@@ -314,23 +323,25 @@ pub fn put(message: &Message, key: Option<[u8; 4]>, out: &mut Vec<u8>) {
             (CLOSE, &closing)
         }
     };
-    out.reserve(MAX_HEAD + payload.len());
-    out.push(0x80 | opcode);
     let is_masked = if key.is_some() { 0x80 } else { 0 };
+    out.put_u8(0x80 | opcode);
     if payload.len() < 126 {
-        out.push(is_masked | payload.len() as u8);
+        out.put_u8(is_masked | payload.len() as u8);
     } else if let Ok(length) = u16::try_from(payload.len()) {
-        out.push(is_masked | 126);
-        out.extend_from_slice(&length.to_be_bytes());
+        out.put_u8(is_masked | 126);
+        out.put_u16(length);
     } else {
-        out.push(is_masked | 127);
-        out.extend_from_slice(&(payload.len() as u64).to_be_bytes());
+        out.put_u8(is_masked | 127);
+        out.put_u64(payload.len() as u64);
     }
-    out.extend_from_slice(&key.unwrap_or_default()[..if key.is_some() { 4 } else { 0 }]);
-    let from = out.len();
-    out.extend_from_slice(payload);
-    if let Some(key) = key {
-        mask(&mut out[from..], key);
+    match key {
+        None => out.put_slice(payload),
+        Some(key) => {
+            let mut masked = payload.to_vec();
+            mask(&mut masked, key);
+            out.put_slice(&key);
+            out.put_slice(&masked);
+        }
     }
 }
 
