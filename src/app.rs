@@ -22,7 +22,10 @@ use crate::{
         listen::{self, Tuning},
     },
     phone::door::PhoneDoor,
-    report::metrics::{ListenerLabel, Metrics, ReasonLabel},
+    report::{
+        metrics::{ListenerLabel, Metrics, ReasonLabel},
+        records,
+    },
 };
 
 /// What is left of a stop when the calls are over: goodbyes that take at most a second.
@@ -118,6 +121,12 @@ pub async fn run_with(
     let phone = PhoneDoor::new(exchange.clone(), phones.clone(), house.browser_connections.clone());
     house.clone().open_asterisk(listeners.asterisk, asterisk);
     house.clone().open_browser(listeners.browser, phone);
+    let records = records::start(
+        config.clone(),
+        exchange.feed.clone(),
+        exchange.taps.take_events(),
+        exchange.metrics.clone(),
+    );
     if let Some(listener) = listeners.admin {
         house.doors.spawn(admin::serve(listener, exchange.clone(), house.close_doors.clone()));
     }
@@ -143,6 +152,7 @@ pub async fn run_with(
     house.close_doors.cancel();
     house.doors.close();
     let _ = timeout(GOODBYE_TIME, house.doors.wait()).await;
+    records.stop().await;
     info!("stopped");
 }
 

@@ -28,7 +28,7 @@ const KEYS: &[&str] = &[
     "browser_tls", "allow_missing_origin", "handshake_timeout", "first_message_timeout",
     "max_connections_per_address", "max_connections", "login_failures_per_minute",
     "max_phone_message", "max_asterisk_message",
-    "worker_threads", "ami", "dial",
+    "worker_threads", "ami", "dial", "state_dir", "call_table", "webhooks", "api_tokens",
 ];
 
 const ASTERISK_ADDR: &str = "127.0.0.1:8765";
@@ -85,6 +85,7 @@ pub(super) fn parse(sheet: &Sheet) -> Option<Config> {
     };
     let usual = std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST_USUAL_THREADS));
     let worker_threads = whole(&section, "worker_threads", 1..=256, usual as u32);
+    let records = super::records::read(&section);
     let ami = section.get("ami").map(super::ami::read);
     let dial = section.get("dial").map(super::dial::read);
     if section.get("dial").is_some() && section.get("ami").is_none() {
@@ -108,6 +109,7 @@ pub(super) fn parse(sheet: &Sheet) -> Option<Config> {
             Some(dial) => Some(dial?),
             None => None,
         },
+        records: records?,
     };
     clashes(&section, &config);
     Some(config)

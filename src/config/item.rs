@@ -124,6 +124,28 @@ impl<'s, 't> Item<'s, 't> {
         words
     }
 
+    /// A list of objects, each as an item of this key with its own line; `None` if there is
+    /// anything else in it.
+    pub fn objects(&self, example: &str) -> Option<Vec<Item<'s, 't>>> {
+        let Value::Array(list) = self.value else {
+            self.wrong_kind(&format!("write a list instead: [{example}]"));
+            return None;
+        };
+        let items = list.elements.iter().map(|value| Item {
+            sheet: self.sheet,
+            key: self.key,
+            line: self.sheet.line(value.range().start),
+            value,
+        });
+        let (good, bad): (Vec<_>, Vec<_>) =
+            items.partition(|item| matches!(item.value, Value::Object(_)));
+        for item in &bad {
+            let what = format!("{} in a list of objects", kind(item.value));
+            item.problem(&what, &format!("write for example [{example}]"));
+        }
+        bad.is_empty().then_some(good)
+    }
+
     /// An object.
     pub fn object(&self, example: &str) -> Option<&'s Object<'t>> {
         match self.value {

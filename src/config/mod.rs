@@ -17,8 +17,10 @@ mod json;
 mod origin;
 mod pattern;
 mod problem;
+mod records;
 mod secrets;
 mod values;
+mod webhooks;
 
 use std::{
     collections::BTreeMap,
@@ -35,6 +37,8 @@ pub use address::ListenAddrError;
 pub use pattern::PatternError;
 use problem::Findings;
 pub use problem::{Problem, Problems};
+pub use records::{ApiToken, PostgresSettings, RecordSettings, TableSettings};
+pub use webhooks::{Chime, EVENTS, Webhook, WebhookFormat};
 
 /// Where the reference looks for its settings.
 pub const DEFAULT_CONFIG: &str = "/usr/local/etc/goastgateway.json";
@@ -61,6 +65,8 @@ pub struct Config {
     pub ami: Option<AmiSettings>,
     /// What phones may dial; `None` lets them dial and transfer nothing.
     pub dial: Option<DialSettings>,
+    /// What is kept of calls, and who may ask for it.
+    pub records: RecordSettings,
 }
 
 /// How to log in to Asterisk's manager.

@@ -17,7 +17,10 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::{row::CallRow, time::Utc};
-use crate::call::{CallId, Extension};
+use crate::{
+    call::{CallId, Extension},
+    tap::event::TapEvent,
+};
 
 /// Events that wait for one subscriber: the beginnings and ends of a thousand calls at once. Its
 /// thread takes them by the hundred.
@@ -29,6 +32,14 @@ pub struct CallHappened {
     pub what: What,
     pub at: Utc,
     pub call: Arc<CallRow>,
+}
+
+/// What subscribers get, in the order in which it happened.
+#[derive(Debug, Clone)]
+pub enum Happened {
+    Call(CallHappened),
+    /// A stream or a recording of a call.
+    Tap(Arc<TapEvent>),
 }
 
 /// In this order for each call; `Rang` may be absent or come more than once.
@@ -47,10 +58,10 @@ impl What {
     /// The name in webhooks. Stable.
     pub fn as_str(&self) -> &'static str {
         match self {
-            What::Began => "began",
-            What::Rang(_) => "rang",
-            What::Answered => "answered",
-            What::Ended => "ended",
+            What::Began => "call_began",
+            What::Rang(_) => "call_rang",
+            What::Answered => "call_answered",
+            What::Ended => "call_ended",
         }
     }
 }
@@ -64,14 +75,14 @@ pub struct Feed {
 
 struct Subscriber {
     name: &'static str,
-    queue: mpsc::Sender<CallHappened>,
+    queue: mpsc::Sender<Happened>,
     dropped: Arc<AtomicU64>,
 }
 
 /// A subscriber's end. Dropping it ends the subscription.
 #[derive(Debug)]
 pub struct Subscription {
-    queue: mpsc::Receiver<CallHappened>,
+    queue: mpsc::Receiver<Happened>,
     dropped: Arc<AtomicU64>,
 }
 
@@ -99,7 +110,19 @@ impl Feed {
                 live.insert(happened.call.id, happened.call.clone());
             }
         }
+        let happened = Happened::Call(happened);
         locked(&self.subscribers).retain(|subscriber| subscriber.give(&happened));
+    }
+
+    /// Tells everybody what happened to a stream or a recording, and waits for room: nothing of a
+    /// call waits for who says it.
+    pub async fn say_surely(&self, event: TapEvent) {
+        let event = Arc::new(event);
+        let queues: Vec<_> = locked(&self.subscribers).iter().map(|s| s.queue.clone()).collect();
+        for queue in queues {
+            // Who is gone is forgotten with the next call.
+            let _ = queue.send(Happened::Tap(event.clone())).await;
+        }
     }
 
     /// The calls that are up, oldest first.
@@ -127,7 +150,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Subscriber {
     /// False when nobody listens any more.
-    fn give(&self, happened: &CallHappened) -> bool {
+    fn give(&self, happened: &Happened) -> bool {
         match self.queue.try_send(happened.clone()) {
             Ok(()) => true,
             Err(mpsc::error::TrySendError::Closed(_)) => false,
@@ -148,13 +171,13 @@ impl Subscriber {
 
 impl Subscription {
     /// The next, or `None` when nothing will come any more. Cancel-safe.
-    pub async fn next(&mut self) -> Option<CallHappened> {
+    pub async fn next(&mut self) -> Option<Happened> {
         self.queue.recv().await
     }
 
     /// At least one, and as many more as are there up to `most`; 0 when nothing will come any
     /// more. Cancel-safe.
-    pub async fn next_many(&mut self, into: &mut Vec<CallHappened>, most: usize) -> usize {
+    pub async fn next_many(&mut self, into: &mut Vec<Happened>, most: usize) -> usize {
         self.queue.recv_many(into, most).await
     }
 
@@ -190,10 +213,10 @@ mod tests {
         feed.close();
         for subscription in &mut both {
             let mut names = Vec::new();
-            while let Some(happened) = subscription.next().await {
+            while let Some(Happened::Call(happened)) = subscription.next().await {
                 names.push(happened.what.as_str());
             }
-            assert_eq!(names, ["began", "rang", "answered", "ended"]);
+            assert_eq!(names, ["call_began", "call_rang", "call_answered", "call_ended"]);
         }
     }
 

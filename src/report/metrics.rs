@@ -1,11 +1,14 @@
 //! Counters, gauges and histograms for Prometheus. No label ever carries an extension or a number.
 
+mod records;
+
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::Registry,
 };
 
+pub use self::records::{RecordMetrics, WebhookLabel};
 use crate::call::record::CallRecord;
 
 /// Everything that is counted. Cheap to touch from any task.
@@ -29,6 +32,7 @@ pub struct Metrics {
     pub refused: Family<ReasonLabel, Counter>,
     pub reloads: Family<ReasonLabel, Counter>,
     pub ami_up: Gauge,
+    pub records: RecordMetrics,
     registry: Registry,
 }
 
@@ -81,7 +85,9 @@ impl Metrics {
                 metric
             }};
         }
+        let records = RecordMetrics::new(&mut r);
         Self {
+            records,
             phones: metric!("phones", "Phones that are logged in", Gauge::default()),
             phones_busy: metric!("phones_busy", "Phones that ring or talk", Gauge::default()),
             calls: metric!("calls_active", "Calls that ring or are up", Gauge::default()),

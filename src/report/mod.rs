@@ -3,10 +3,16 @@
 
 pub mod feed;
 pub mod metrics;
+pub mod records;
 pub mod row;
+pub mod state;
+pub mod table;
 pub mod time;
+pub mod webhook;
 
 use std::{sync::Arc, time::Instant};
+
+use arc_swap::ArcSwap;
 
 use tracing::{info, warn};
 
@@ -17,13 +23,17 @@ use crate::{
         ending::Ending,
         record::{CallRecord, Caller, Direction},
     },
+    config::Config,
     report::{
         feed::{CallHappened, Feed, What},
         metrics::{DirectionLabel, DropLabel, Metrics},
-        row::{CallRow, Extras},
+        row::CallRow,
         time::{Anchor, Utc},
     },
 };
+
+/// The configuration in force.
+pub type Settings = Arc<ArcSwap<Config>>;
 
 /// The account of one call, kept by its task. It is given exactly once: by [`Report::ended`], or,
 /// if the task failed before that, as a fault when it is dropped.
@@ -55,7 +65,7 @@ impl Report {
     }
 
     fn say(&self, what: What, at: Instant) {
-        let call = CallRow::new(&self.record, &self.anchor, &Extras::default());
+        let call = CallRow::new(&self.record, &self.anchor);
         let at = self.anchor.time_of(at);
         self.feed.say(CallHappened { what, at, call: Arc::new(call) });
     }

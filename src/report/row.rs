@@ -53,9 +53,9 @@ pub struct CallRow {
     /// Whose doing the ending was.
     pub side: Option<Side>,
     pub audio: Audio,
-    /// How many streams listened.
+    /// How many connections of streams listened; known to the call table alone.
     pub streams: u32,
-    /// Where the recording is: a file, or an object's URL.
+    /// Where the recording is: a file, or an object's URL; known to the call table alone.
     pub recording: Option<String>,
 }
 
@@ -78,16 +78,9 @@ pub struct Audio {
     pub asterisk_queue_ms: u64,
 }
 
-/// What a call's task doesn't know and others add.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Extras {
-    pub streams: u32,
-    pub recording: Option<String>,
-}
-
 impl CallRow {
     /// A record, dated.
-    pub fn new(record: &CallRecord, anchor: &Anchor, extras: &Extras) -> Self {
+    pub fn new(record: &CallRecord, anchor: &Anchor) -> Self {
         let ending = record.ended.map(|(_, ending)| ending);
         Self {
             id: record.id,
@@ -108,8 +101,8 @@ impl CallRow {
             ending,
             side: ending.map(Ending::side),
             audio: Audio::new(&record.audio, record.asterisk_queue_max),
-            streams: extras.streams,
-            recording: extras.recording.clone(),
+            streams: 0,
+            recording: None,
         }
     }
 }
@@ -154,7 +147,7 @@ pub(crate) mod tests {
         record.ended = Some((now + Duration::from_millis(12_100), Ending::PhoneHungUp));
         record.audio.to_phone = 500;
         record.asterisk_queue_max = 3;
-        CallRow::new(&record, &Anchor::new(now, began), &Extras::default())
+        CallRow::new(&record, &Anchor::new(now, began))
     }
 
     #[test]

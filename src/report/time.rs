@@ -52,6 +52,11 @@ impl Utc {
         Self::from_millis(self.0.saturating_add(millis(time)))
     }
 
+    /// How long after `earlier` this is; nothing if it isn't.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or_default())
+    }
+
     pub fn minus(self, time: Duration) -> Self {
         Self::from_millis(self.0.saturating_sub(millis(time)))
     }
