@@ -109,6 +109,14 @@ pub async fn run_with(
         close_doors: CancellationToken::new(),
         close_asterisk: CancellationToken::new(),
     };
+    // Before the doors open, so that no call is missed.
+    load_products(&config, &exchange).await;
+    let records = records::start(
+        config.clone(),
+        exchange.feed.clone(),
+        exchange.taps.take_events(),
+        exchange.metrics.clone(),
+    );
     let calls = TaskTracker::new();
     let phones = TaskTracker::new();
     let end_calls = CancellationToken::new();
@@ -121,14 +129,13 @@ pub async fn run_with(
     let phone = PhoneDoor::new(exchange.clone(), phones.clone(), house.browser_connections.clone());
     house.clone().open_asterisk(listeners.asterisk, asterisk);
     house.clone().open_browser(listeners.browser, phone);
-    let records = records::start(
-        config.clone(),
-        exchange.feed.clone(),
-        exchange.taps.take_events(),
-        exchange.metrics.clone(),
-    );
     if let Some(listener) = listeners.admin {
-        house.doors.spawn(admin::serve(listener, exchange.clone(), house.close_doors.clone()));
+        let office = admin::Office {
+            exchange: exchange.clone(),
+            settings: config.clone(),
+            table: records.table.clone(),
+        };
+        house.doors.spawn(admin::serve(listener, office, house.close_doors.clone()));
     }
 
     tokio::select! {
@@ -154,6 +161,18 @@ pub async fn run_with(
     let _ = timeout(GOODBYE_TIME, house.doors.wait()).await;
     records.stop().await;
     info!("stopped");
+}
+
+/// Streaming profiles that an earlier run was given.
+async fn load_products(config: &SharedConfig, exchange: &Arc<Exchange>) {
+    let Some(folder) = config.load().records.state_dir.clone() else { return };
+    let taps = exchange.taps.clone();
+    match tokio::task::spawn_blocking(move || taps.products.load(&folder)).await {
+        Ok(Ok(0)) => {}
+        Ok(Ok(profiles)) => info!(profiles, "streaming profiles"),
+        Ok(Err(error)) => warn!("streaming profiles can't be read: {error}"),
+        Err(error) => warn!("streaming profiles can't be read: {error}"),
+    }
 }
 
 impl House {

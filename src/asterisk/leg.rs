@@ -496,6 +496,7 @@ where
             CallEvent::Caller(caller) => {
                 if self.far.caller.learn(&caller) {
                     let caller = self.far.caller.clone();
+                    self.report.parties(self.far.direction, caller.clone());
                     self.tell_phones(|news| news.caller = Some(caller.clone()));
                 }
             }

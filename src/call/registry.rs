@@ -100,6 +100,11 @@ impl<H> Registry<H> {
         self.lines.values().map(|line| &line.handle)
     }
 
+    /// Every login: its extension, how it is reached, and which call has taken it.
+    pub fn each(&self) -> impl Iterator<Item = (&Extension, &H, Option<CallId>)> {
+        self.lines.iter().map(|(ext, line)| (ext, &line.handle, line.taken.map(|(call, _)| call)))
+    }
+
     /// How many are logged in.
     pub fn len(&self) -> usize {
         self.lines.len()

@@ -168,7 +168,12 @@ mod tests {
     fn phone(exchange: &Arc<Exchange>) -> (Registration, mpsc::Receiver<PhoneCommand>) {
         let (commands, mailbox) = mpsc::channel(PHONE_MAILBOX);
         let login = exchange.next_login();
-        let handle = PhoneHandle { login, commands, kicked: CancellationToken::new() };
+        let handle = PhoneHandle {
+            login,
+            commands,
+            kicked: CancellationToken::new(),
+            since: crate::report::time::Utc::now(),
+        };
         (exchange.log_in(&"2001".into(), handle).expect("free"), mailbox)
     }
 

@@ -32,7 +32,7 @@ use crate::{
         desk::{Desk, Features},
         line::{CallEvent, PhoneCommand, RingHandle},
     },
-    report::{feed::Feed, metrics::Metrics},
+    report::{feed::Feed, metrics::Metrics, time::Utc},
     tap::Taps,
 };
 
@@ -47,6 +47,17 @@ pub struct PhoneHandle {
     pub commands: mpsc::Sender<PhoneCommand>,
     /// Cancelled when another login has taken the extension.
     pub kicked: CancellationToken,
+    /// When it logged in.
+    pub since: Utc,
+}
+
+/// A login, for those who look on.
+#[derive(Debug, Clone)]
+pub struct Login {
+    pub ext: Extension,
+    pub since: Utc,
+    /// The call that it rings or talks in.
+    pub call: Option<CallId>,
 }
 
 /// The switchboard. Shared by every task, for as long as the gateway runs.
@@ -222,6 +233,17 @@ impl Exchange {
         let mut registry = self.registry();
         registry.release(ext, call, ring);
         self.metrics.phones_busy.set(registry.taken() as i64);
+    }
+
+    /// Who is logged in.
+    pub fn logins(&self) -> Vec<Login> {
+        let registry = self.registry();
+        let login = |(ext, handle, call): (&Extension, &PhoneHandle, _)| Login {
+            ext: ext.clone(),
+            since: handle.since,
+            call,
+        };
+        registry.each().map(login).collect()
     }
 
     /// How many phones are logged in.

@@ -39,7 +39,12 @@ pub async fn serve<S>(
 {
     let (commands, mailbox) = mpsc::channel(PHONE_MAILBOX);
     let kicked = CancellationToken::new();
-    let handle = PhoneHandle { login: exchange.next_login(), commands, kicked: kicked.clone() };
+    let handle = PhoneHandle {
+        login: exchange.next_login(),
+        commands,
+        kicked: kicked.clone(),
+        since: crate::report::time::Utc::now(),
+    };
     let Some(registration) = log_in(&ext, handle, duplicate, &exchange).await else {
         warn!(%ext, %remote, "second login refused: the extension is logged in and alive");
         exchange.metrics.login_failed("busy");

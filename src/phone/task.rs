@@ -354,7 +354,12 @@ pub fn rung_phone(exchange: &std::sync::Arc<crate::exchange::Exchange>, ext: &st
     let (commands, mut mailbox) = mpsc::channel(crate::exchange::PHONE_MAILBOX);
     let kicked = CancellationToken::new();
     let login = exchange.next_login();
-    let handle = crate::exchange::PhoneHandle { login, commands, kicked };
+    let handle = crate::exchange::PhoneHandle {
+        login,
+        commands,
+        kicked,
+        since: crate::report::time::Utc::now(),
+    };
     let Ok(registration) = exchange.log_in(&ext.into(), handle) else { return };
     tokio::spawn(async move {
         let mut taken = Vec::new();
@@ -384,7 +389,12 @@ mod tests {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let (commands, mailbox) = mpsc::channel(PHONE_MAILBOX);
         let kicked = CancellationToken::new();
-        let handle = PhoneHandle { login: exchange.next_login(), commands, kicked: kicked.clone() };
+        let handle = PhoneHandle {
+            login: exchange.next_login(),
+            commands,
+            kicked: kicked.clone(),
+            since: crate::report::time::Utc::now(),
+        };
         let registration = exchange.log_in(&"2001".into(), handle).unwrap();
         let wire = Wire::server(near, Bytes::new(), 65_500);
         let leaving = exchange.leaving.clone();

@@ -114,6 +114,13 @@ impl Feed {
         locked(&self.subscribers).retain(|subscriber| subscriber.give(&happened));
     }
 
+    /// More is known of a call that is up; it is told with what happens next.
+    pub fn correct(&self, call: CallRow) {
+        if let Some(live) = locked(&self.live).get_mut(&call.id) {
+            *live = Arc::new(call);
+        }
+    }
+
     /// Tells everybody what happened to a stream or a recording, and waits for room: nothing of a
     /// call waits for who says it.
     pub async fn say_surely(&self, event: TapEvent) {

@@ -112,6 +112,9 @@ impl Report {
     pub fn parties(&mut self, direction: Direction, caller: Caller) {
         self.record.direction = direction;
         self.record.caller = caller;
+        if self.told {
+            self.feed.correct(CallRow::new(&self.record, &self.anchor));
+        }
     }
 
     pub fn rings(&mut self, ext: &Extension, now: Instant) {

@@ -21,8 +21,9 @@ use crate::tap::event::Events;
 
 /// Between two tries to take the folder.
 const FOLDER_PAUSE: Duration = Duration::from_secs(10);
-/// What a stop waits for the last calls to be written down and told.
-const STOP_TIME: Duration = Duration::from_secs(4);
+/// What a stop waits for the last calls to be written down and told; a disk that is busy takes
+/// seconds for it.
+const STOP_TIME: Duration = Duration::from_secs(8);
 
 /// What is kept of calls, while the gateway runs.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::facts::{CallFacts, Side, StreamId};
@@ -121,13 +122,15 @@ pub enum StopReason {
 }
 
 /// A time of silence in all streams and recordings of a call.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Pause {
     #[serde(with = "stamp")]
+    #[schema(value_type = String, format = DateTime)]
     pub from: SystemTime,
     pub by: String,
     /// Absent while it lasts, and where the call ended in it.
     #[serde(with = "stamp::maybe", default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub until: Option<SystemTime>,
     #[serde(default)]
     pub resumed_by: String,

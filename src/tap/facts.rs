@@ -3,14 +3,16 @@
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::call::CallId;
 
 /// Who called whom, as far as it is known. Texts that are not known are empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CallFacts {
     /// The call's id; the same in file names, streams, events and the call table.
+    #[schema(value_type = String, format = "uuid")]
     pub call_id: Uuid,
     /// Asterisk's name and unique id of the channel.
     pub channel: String,
@@ -32,8 +34,9 @@ pub struct CallFacts {
 }
 
 /// From the agents' side: who called.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = TapDirection)]
 pub enum Direction {
     /// Asterisk called a phone.
     #[default]
@@ -77,8 +80,11 @@ pub enum Whom {
 }
 
 /// Which audio: left is the agent, right is the caller and whoever else is on that side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = TapSide)]
 pub enum Side {
     Left,
     Right,

@@ -11,6 +11,7 @@
 
 pub mod event;
 pub mod facts;
+pub mod products;
 pub mod spec;
 pub mod template;
 pub mod view;
@@ -29,6 +30,8 @@ pub struct Taps {
     #[allow(dead_code)]
     events: EventSink,
     out: Mutex<Option<Events>>,
+    /// RingCentral's streaming profiles.
+    pub products: products::Products,
 }
 
 /// Why nothing was started.
@@ -74,7 +77,7 @@ impl Taps {
     /// Taps that nothing has been asked of yet.
     pub fn new() -> Arc<Self> {
         let (events, out) = event::channel();
-        Arc::new(Self { events, out: Mutex::new(Some(out)) })
+        Arc::new(Self { events, out: Mutex::new(Some(out)), products: Default::default() })
     }
 
     /// The one place where events come out: for the first who asks.

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{facts::Side, template::Template};
 use crate::config::Secret;
@@ -23,7 +24,7 @@ pub const MAX_TEXT: usize = 1024;
 pub const MAX_PAIRS: usize = 32;
 
 /// A stream as people write it. What is absent or empty has its default.
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StreamForm {
     /// For logs, events and lists.

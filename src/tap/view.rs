@@ -5,6 +5,7 @@ use std::{io, pin::Pin, time::SystemTime};
 use bytes::Bytes;
 use futures_util::Stream;
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
@@ -13,11 +14,12 @@ use super::{
 };
 
 /// A call that can be tapped.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct CallView {
     #[serde(flatten)]
     pub facts: CallFacts,
     #[serde(with = "stamp")]
+    #[schema(value_type = String, format = DateTime)]
     pub answered: SystemTime,
     pub paused: bool,
     pub streams: Vec<StreamView>,
@@ -27,8 +29,9 @@ pub struct CallView {
 }
 
 /// A stream of a call.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct StreamView {
+    #[schema(value_type = String, format = "uuid")]
     pub id: StreamId,
     pub name: String,
     pub format: String,
@@ -37,7 +40,7 @@ pub struct StreamView {
 }
 
 /// One connection of a stream.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ConnectionView {
     /// Where a stream has a connection for each side.
     pub side: Option<Side>,
@@ -52,7 +55,7 @@ pub struct ConnectionView {
     pub error: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StreamState {
     Connecting,
@@ -64,11 +67,14 @@ pub enum StreamState {
 }
 
 /// A recording that grows, or waits to be stored.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct RecordingView {
+    #[schema(value_type = String, format = "uuid")]
     pub recording: Uuid,
+    #[schema(value_type = String, format = "uuid")]
     pub call_id: Uuid,
     #[serde(with = "stamp")]
+    #[schema(value_type = String, format = DateTime)]
     pub started: SystemTime,
     pub milliseconds: u64,
     pub state: RecordingState,
@@ -77,7 +83,7 @@ pub struct RecordingView {
     pub error: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RecordingState {
     Recording,

@@ -89,6 +89,7 @@ pub fn base_config(folder: &Path) -> Value {
         "allowed_origins": [ORIGIN],
         "jwt_secret": SECRET,
         "log_level": "DEBUG",
+        "state_dir": "",
     })
 }
 
