@@ -133,3 +133,37 @@ fn help_teaches() {
         assert!(help.contains(word), "{word}\n{help}");
     }
 }
+
+#[test]
+fn calls_are_printed_from_the_table_and_without_one_it_is_said() {
+    use goastgateway::{
+        call::{CallId, record::CallRecord},
+        report::{
+            row::CallRow,
+            state::StateDir,
+            table::{Change, FILE, sqlite},
+            time::{Anchor, Utc},
+        },
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join("state");
+    let place = Place::new(&format!("\"state_dir\": \"{}\", ", state.display()));
+    let output = place.run(&["calls"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("calls.db: there is no such file"));
+    let (now, began) = (std::time::Instant::now(), Utc::parse("2026-11-21T12:00").expect("a time"));
+    let mut record = CallRecord::new(CallId::from_uuid(uuid::Uuid::from_u128(1)), now);
+    record.dialled = Some("2001".into());
+    let row = CallRow::new(&record, &Anchor::new(now, began));
+    let held = StateDir::open(&state).expect("the folder");
+    let mut db = held.database(FILE, sqlite::STEPS).expect("the table");
+    sqlite::write(&mut db, &[Change::Row(row.into())]).expect("written");
+    // The writer is still there.
+    let table = place.good(&["calls", "--ext", "2001", "--from", "2026-11-21"]);
+    assert_eq!(table.lines().count(), 2, "{table}");
+    assert!(table.contains("2026-11-21T12:00:00.000Z in   -") && table.contains("(up)"), "{table}");
+    let json = place.good(&["calls", "--json"]);
+    let call: serde_json::Value = serde_json::from_str(json.trim()).expect("an object a line");
+    assert_eq!((&call["dialled"], &call["ended"]), (&"2001".into(), &serde_json::Value::Null));
+    assert_eq!(place.good(&["calls", "--ext", "2002"]).lines().count(), 1);
+}

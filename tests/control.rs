@@ -43,8 +43,12 @@ impl Desk {
     fn new(gateway: &Gateway, ext: &str) -> Self {
         let (commands, mailbox) = mpsc::channel(PHONE_MAILBOX);
         let login = gateway.exchange.next_login();
-        let handle =
-            PhoneHandle { login, commands: commands.clone(), kicked: CancellationToken::new() };
+        let handle = PhoneHandle {
+            login,
+            commands: commands.clone(),
+            kicked: CancellationToken::new(),
+            since: goastgateway::report::time::Utc::now(),
+        };
         let login = gateway.exchange.log_in(&Extension::from(ext), handle).expect("free");
         Self { login, commands, mailbox, requests: 0 }
     }

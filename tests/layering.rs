@@ -18,6 +18,10 @@ const PURE: &[&str] = &[
     "src/asterisk/ami/event.rs",
     "src/phone/plain.rs",
     "src/phone/session.rs",
+    "src/report/row.rs",
+    "src/report/table/query.rs",
+    "src/report/webhook/message.rs",
+    "src/report/webhook/sign.rs",
     "src/net/address.rs",
     "src/net/liveness.rs",
     "src/net/ws.rs",
@@ -54,6 +58,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("src/net", &["crate::phone", "crate::asterisk", "crate::exchange", "crate::app"]),
     ("src/exchange", &["crate::app", "crate::daemon", "crate::net::listen"]),
     ("src/report", &["crate::app", "crate::phone", "crate::exchange", "crate::net"]),
+    ("src/admin", &["crate::app", "crate::daemon", "crate::phone", "crate::asterisk"]),
     ("src/phone", &["crate::app", "crate::daemon", "crate::asterisk"]),
     ("src/asterisk", &["crate::app", "crate::daemon"]),
 ];

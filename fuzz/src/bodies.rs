@@ -41,6 +41,8 @@ use goastgateway::{
         session::{self, Session},
         token::{self, Verifier, VerifyingKey},
     },
+    report::{table::query::Cursor, time::Utc},
+    tap::products::Product,
 };
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -49,7 +51,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub type Body = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const BODIES: [Body; 14] = [
+pub const BODIES: [Body; 15] = [
     ("asterisk_events", asterisk_events),
     ("phone_text", phone_text),
     ("config_file", config_file),
@@ -64,7 +66,25 @@ pub const BODIES: [Body; 14] = [
     ("hunt", hunt),
     ("session", session),
     ("pacer", pacer),
+    ("record_texts", record_texts),
 ];
+
+/// Any text is a time or not, and a cursor or not; what is one is written as it was read.
+pub fn record_texts(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Some(time) = Utc::parse(text) {
+        assert_eq!(Utc::parse(&time.to_string()), Some(time), "{text:?}");
+    }
+    if let Some(cursor) = Cursor::decode(text) {
+        assert_eq!(Cursor::decode(&cursor.encode()), Some(cursor), "{text:?}");
+    }
+    if let Ok(product) = serde_json::from_str::<Product>(text) {
+        let written = serde_json::to_string(&product).expect("JSON");
+        assert_eq!(serde_json::from_str::<Product>(&written).ok(), Some(product.clone()));
+        let good = product.spec().is_ok();
+        assert!(!good || product.streaming_url.to_ascii_lowercase().starts_with("wss://"));
+    }
+}
 
 /// Bytes as decisions: at its end it gives zeroes.
 struct Tape<'a>(&'a [u8]);

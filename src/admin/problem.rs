@@ -16,9 +16,9 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 pub struct Problem {
     /// `urn:goastgateway:` and a name that stays.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: &'static str,
     /// The status in words.
-    pub title: String,
+    pub title: &'static str,
     pub status: u16,
     /// What is wrong with this request.
     pub detail: String,
@@ -29,10 +29,10 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(code: StatusCode, name: &str, detail: impl Into<String>, remedy: &str) -> Self {
+    fn new(code: StatusCode, kind: &'static str, detail: impl Into<String>, remedy: &str) -> Self {
         Self {
-            kind: format!("urn:goastgateway:{name}"),
-            title: code.canonical_reason().unwrap_or_default().to_owned(),
+            kind,
+            title: code.canonical_reason().unwrap_or_default(),
             status: code.as_u16(),
             detail: detail.into(),
             remedy: remedy.to_owned(),
@@ -46,12 +46,12 @@ impl Problem {
     }
 
     pub fn bad_request(detail: impl Into<String>, remedy: &str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "bad-request", detail, remedy)
+        Self::new(StatusCode::BAD_REQUEST, "urn:goastgateway:bad-request", detail, remedy)
     }
 
     pub fn unauthorized(detail: &str) -> Self {
         let remedy = "send Authorization: Bearer and one of the configuration's api_tokens";
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail, remedy)
+        Self::new(StatusCode::UNAUTHORIZED, "urn:goastgateway:unauthorized", detail, remedy)
             .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
@@ -61,7 +61,7 @@ impl Problem {
                       reload the gateway";
         Self::new(
             StatusCode::FORBIDDEN,
-            "no-api-tokens",
+            "urn:goastgateway:no-api-tokens",
             "the API is off: the configuration has no api_tokens",
             remedy,
         )
@@ -69,29 +69,34 @@ impl Problem {
 
     pub fn not_found(detail: impl Into<String>) -> Self {
         let remedy = "GET /api/v1/openapi.json describes what there is";
-        Self::new(StatusCode::NOT_FOUND, "not-found", detail, remedy)
+        Self::new(StatusCode::NOT_FOUND, "urn:goastgateway:not-found", detail, remedy)
     }
 
     pub fn conflict(detail: impl Into<String>, remedy: &str) -> Self {
-        Self::new(StatusCode::CONFLICT, "conflict", detail, remedy)
+        Self::new(StatusCode::CONFLICT, "urn:goastgateway:conflict", detail, remedy)
     }
 
     pub fn too_large(most: usize) -> Self {
         let remedy = "send a shorter body";
         let detail = format!("the body is longer than {most} bytes");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail, remedy)
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "urn:goastgateway:too-large", detail, remedy)
     }
 
     pub fn too_slow() -> Self {
         let detail = "the body did not come in time";
-        Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", detail, "send it at once")
-            .with(header::CONNECTION, HeaderValue::from_static("close"))
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "urn:goastgateway:too-slow",
+            detail,
+            "send it at once",
+        )
+        .with(header::CONNECTION, HeaderValue::from_static("close"))
     }
 
     pub fn not_json() -> Self {
         let remedy = "send Content-Type: application/json";
         let detail = "the body isn't JSON, as its Content-Type says";
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", detail, remedy)
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "urn:goastgateway:not-json", detail, remedy)
     }
 
     /// There is no such part of the whole, which has this many bytes.
@@ -100,7 +105,7 @@ impl Problem {
         let value = HeaderValue::try_from(format!("bytes */{bytes}"));
         let problem = Self::new(
             StatusCode::RANGE_NOT_SATISFIABLE,
-            "no-such-range",
+            "urn:goastgateway:no-such-range",
             detail,
             "ask for bytes that are there",
         );
@@ -113,20 +118,25 @@ impl Problem {
     pub fn too_many(seconds: u32) -> Self {
         let detail = "too many requests of this address";
         let remedy = format!("wait {seconds} s");
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", detail, &remedy)
-            .with(header::RETRY_AFTER, seconds.into())
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "urn:goastgateway:too-many-requests",
+            detail,
+            &remedy,
+        )
+        .with(header::RETRY_AFTER, seconds.into())
     }
 
     /// Something behind the API isn't to be had now.
     pub fn unavailable(detail: impl Into<String>, remedy: &str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail, remedy)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "urn:goastgateway:unavailable", detail, remedy)
             .with(header::RETRY_AFTER, HeaderValue::from_static("1"))
     }
 
     /// What the gateway asked somebody else for was refused.
     pub fn refused(detail: impl Into<String>) -> Self {
         let remedy = "the gateway's log says more";
-        Self::new(StatusCode::BAD_GATEWAY, "refused", detail, remedy)
+        Self::new(StatusCode::BAD_GATEWAY, "urn:goastgateway:refused", detail, remedy)
     }
 }
 
@@ -149,7 +159,7 @@ pub async fn no_such_path(request: Request) -> Problem {
 pub async fn no_such_method(request: Request) -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        "method-not-allowed",
+        "urn:goastgateway:method-not-allowed",
         format!("{} has no {}", request.uri().path().escape_debug(), request.method()),
         "the Allow header names the methods that it has",
     )

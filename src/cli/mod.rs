@@ -4,6 +4,7 @@
 //! command line that isn't understood, [`EX_CONFIG`] for a configuration that can't be used.
 
 mod asterisk;
+mod calls;
 mod extensions;
 mod token;
 
@@ -33,6 +34,8 @@ Examples:
         read the configuration and say what is wrong with it; start nothing
   goastgateway token --ext 2001 --ttl 8h --url pbx.example
         a link that logs a browser in as 2001 for eight hours
+  goastgateway calls -n 50 --ext 2001
+        the last 50 calls of 2001, from the call table
   goastgateway asterisk-config --ext 2001-2010
         what to write into websocket_client.conf and extensions.conf
   goastgateway -c /etc/goastgateway.json -g /etc/gag_groups.json
@@ -67,6 +70,9 @@ enum Command {
     /// Print a token, or a link, with which a browser logs in
     #[command(after_help = token::EXAMPLES)]
     Token(TokenArgs),
+    /// Print the call table, also while the gateway runs
+    #[command(after_help = calls::EXAMPLES)]
+    Calls(calls::CallsArgs),
     /// Print what Asterisk's websocket_client.conf and extensions.conf need
     #[command(after_help = asterisk::EXAMPLES)]
     AsteriskConfig(AsteriskArgs),
@@ -132,6 +138,7 @@ pub fn run() -> ExitCode {
             let now = jsonwebtoken::get_current_timestamp();
             token::print(config, &args.ext, args.ttl, args.url.as_deref(), now)
         }),
+        Some(Command::Calls(args)) => calls(&files, &args),
         Some(Command::AsteriskConfig(args)) => with_config(&files, |config| {
             Ok(asterisk::print(config, &args.ext, args.way, args.only))
         }),
@@ -157,6 +164,19 @@ fn check(files: &Files) -> ExitCode {
         }
         Err(problems) => {
             eprintln!("{problems}");
+            ExitCode::from(EX_CONFIG)
+        }
+    }
+}
+
+fn calls(files: &Files, args: &calls::CallsArgs) -> ExitCode {
+    let printed = config::load(files)
+        .map_err(|problems| problems.to_string())
+        .and_then(|loaded| calls::print(&loaded.config, args));
+    match printed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
             ExitCode::from(EX_CONFIG)
         }
     }
@@ -224,6 +244,9 @@ mod tests {
             "goastgateway token --ext 1 --ttl soon",
             "goastgateway token --ext 1 --ttl 0s",
             "goastgateway asterisk-config --ext 2010-2001",
+            "goastgateway calls --from yesterday",
+            "goastgateway calls --ending sad",
+            "goastgateway calls -n 0",
             "goastgateway -x",
         ] {
             assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");

@@ -130,7 +130,7 @@ impl Work {
             },
             async {
                 if let Some(postgres) = &postgres {
-                    postgres::run(&table, postgres, written.cancelled()).await;
+                    Box::pin(postgres::run(&table, postgres, written.cancelled())).await;
                 }
             },
             webhooks.run(self.webhooks),

@@ -137,4 +137,5 @@ bodies! {
     any_answers_end_a_hunt "hunt";
     every_ringing_of_a_phone_is_hung_up_once "session";
     audio_is_never_too_far_ahead_and_every_frame_is_counted "pacer";
+    any_text_is_a_time_a_cursor_a_profile_or_nothing "record_texts";
 }

@@ -151,7 +151,7 @@ async fn drain(table: &Table, mut client: Client) -> Outcome<()> {
 
 /// One connection, for as long as it works.
 async fn session(table: &Table, settings: &PostgresSettings) -> Outcome<()> {
-    let mut client = timely(connect(settings)).await?;
+    let mut client = Box::pin(timely(connect(settings))).await?;
     timely(async { Ok(client.batch_execute(CREATE).await?) }).await?;
     table.metrics.records.postgres_up.set(1);
     info!("PostgreSQL takes calls");
