@@ -156,6 +156,12 @@ fn an_empty_list_admits_all_and_says_so() {
     }
 }
 
+fn dial(mut changes: Value) -> Value {
+    changes["context"] = json!("from-phones");
+    changes["connection"] = json!("gw");
+    json!({ "dial": changes })
+}
+
 #[test]
 fn every_mistake_in_a_value_names_the_key_and_what_to_write() {
     let place = Place::new();
@@ -208,6 +214,16 @@ fn every_mistake_in_a_value_names_the_key_and_what_to_write() {
         (json!({"key_file": file("cert.pem")}), "holds no private key in PEM form"),
         (json!({"key_file": file("private.pem")}), "the key doesn't belong to the certificate"),
         (json!({"asterisk_adr": ":1"}), "did you mean \"asterisk_addr\"?"),
+        (json!({"dial": {"connection": "gw"}}), "has no \"context\""),
+        (json!({"dial": {"context": "a b", "connection": "gw"}}), "is no name of letters"),
+        (json!({"dial": {"context": "a", "connection": "gw/x"}}), "is no name of letters"),
+        (dial(json!({"allow": "[0-9"})), "isn't a regular expression"),
+        (dial(json!({"per_hour": -1})), "write a whole number from 0 to 10000"),
+        (dial(json!({"timeout": 0})), "out of range"),
+        (dial(json!({"caller_id": "a\nb"})), "holds a line break"),
+        (dial(json!({"variables": ["FILE(/tmp/x)"]})), "holds what is no channel variable"),
+        (dial(json!({"variables": ["GOASTGATEWAY_CALL"]})), "holds what is no channel variable"),
+        (dial(json!({"alow": "1"})), "did you mean \"allow\"?"),
         (json!({"recording": {}}), "isn't a key of this file; remove it"),
     ];
     for (changes, expected) in mistakes {
@@ -345,6 +361,16 @@ fn our_own_samples_lack_only_a_secret_and_a_certificate() {
         config[key] = Value::Null;
     }
     place.load_text(&config.to_string()).expect("good");
+}
+
+#[test]
+fn what_phones_may_dial_has_careful_defaults() {
+    let loaded = Place::new().load_with(&dial(json!({}))).expect("good");
+    let settings = loaded.config.dial.expect("dial");
+    assert!(settings.allow.allows("2001") && settings.allow.allows("110"));
+    assert!(!settings.allow.allows("0312345678") && !settings.allow.allows("*72"));
+    assert_eq!((settings.per_hour, settings.timeout.as_secs()), (60, 120));
+    assert!(loaded.warnings.iter().any(|w| w.contains("does nothing without \"ami\"")));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod asterisk;
 mod calls;
+mod doctor;
 mod extensions;
 mod token;
 
@@ -32,6 +33,8 @@ const EXAMPLES: &str = "\
 Examples:
   goastgateway check
         read the configuration and say what is wrong with it; start nothing
+  goastgateway doctor
+        look at everything that has to fit together, Asterisk's side too, and say what to do
   goastgateway token --ext 2001 --ttl 8h --url pbx.example
         a link that logs a browser in as 2001 for eight hours
   goastgateway calls -n 50 --ext 2001
@@ -67,6 +70,9 @@ struct Cli {
 enum Command {
     /// Read configuration, groups and certificates, say what is wrong, and start nothing
     Check,
+    /// Look at everything that has to fit together, Asterisk's side too, and say what to do
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(DoctorArgs),
     /// Print a token, or a link, with which a browser logs in
     #[command(after_help = token::EXAMPLES)]
     Token(TokenArgs),
@@ -76,6 +82,13 @@ enum Command {
     /// Print what Asterisk's websocket_client.conf and extensions.conf need
     #[command(after_help = asterisk::EXAMPLES)]
     AsteriskConfig(AsteriskArgs),
+}
+
+#[derive(Debug, Args)]
+struct DoctorArgs {
+    /// As JSON, for programs
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -134,6 +147,7 @@ pub fn run() -> ExitCode {
     match cli.command {
         None => daemon::run(&files),
         Some(Command::Check) => check(&files),
+        Some(Command::Doctor(args)) => doctor::run(&files, args.json),
         Some(Command::Token(args)) => with_config(&files, |config| {
             let now = jsonwebtoken::get_current_timestamp();
             token::print(config, &args.ext, args.ttl, args.url.as_deref(), now)

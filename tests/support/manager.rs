@@ -66,6 +66,22 @@ impl Manager {
         session
     }
 
+    /// Answers whatever comes, over any number of connections; an answer without `Response:` is a
+    /// success.
+    pub async fn serve(self, answers: impl Fn(&Action) -> String) {
+        loop {
+            let mut session = self.session().await;
+            while let Some(action) = session.next().await {
+                let more = answers(&action);
+                if let Some(refusal) = more.strip_prefix("Response: Error\r\n") {
+                    session.answer(&action, "Error", refusal).await;
+                } else {
+                    session.answer(&action, "Success", &more).await;
+                }
+            }
+        }
+    }
+
     /// A session whose login is accepted, and whose user may do everything.
     pub async fn accept(&self, gateway: &Gateway) -> Session {
         let all = ["Originate", "PlayDTMF", "BlindTransfer", "Bridge", "Getvar", "Hangup"];
@@ -110,11 +126,16 @@ impl Session {
 
     /// The next action, whatever it is.
     pub async fn any_action(&mut self) -> Action {
+        self.next().await.expect("an action")
+    }
+
+    /// The next action; `None` when the gateway has gone.
+    pub async fn next(&mut self) -> Option<Action> {
         let mut action = String::new();
         loop {
-            let line = soon("an action", self.lines.next_line()).await.unwrap().unwrap();
+            let line = soon("an action", self.lines.next_line()).await.ok()??;
             if line.is_empty() {
-                return Action(action);
+                return Some(Action(action));
             }
             action.push_str(&line);
             action.push('\n');

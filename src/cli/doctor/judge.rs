@@ -1,0 +1,450 @@
+//! PURE: what was found, and what it means.
+
+use std::{
+    net::IpAddr,
+    time::{Duration, SystemTime},
+};
+
+use super::Check;
+use crate::{
+    asterisk::ami::message::Packet,
+    config::{ExtenPattern, ListenAddr},
+    net::tls::CertificateFacts,
+};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Before that a certificate is to be renewed. Those of ACME have 30 days left when it is tried.
+const RENEW_DAYS: u64 = 21;
+/// Clocks further apart than this make logs hard to read together.
+const CLOCK_APART: f64 = 2.0;
+
+/// How long a certificate lasts, and whom it is for.
+pub fn certificate(facts: &CertificateFacts, now: SystemTime) -> Check {
+    const CHECK: &str = "certificate";
+    let names = match facts.names.as_slice() {
+        [] => {
+            return Check::fault(
+                CHECK,
+                "names nobody (no subjectAltName), so no browser accepts it",
+                "make one with the names or addresses that browsers use: docs/lan-certificates.md",
+            );
+        }
+        names => names.join(", "),
+    };
+    if let Ok(early) = facts.not_before.duration_since(now)
+        && !early.is_zero()
+    {
+        let found =
+            format!("for {names} is not valid yet, by {} hour(s)", early.as_secs() / 3600 + 1);
+        return Check::fault(CHECK, found, "compare this machine's clock");
+    }
+    let Ok(left) = facts.not_after.duration_since(now) else {
+        return Check::fault(CHECK, format!("for {names} has expired"), "renew it, then reload");
+    };
+    let days = left.as_secs() / DAY.as_secs();
+    let found = format!("for {names}, good for {days} more day(s)");
+    if days < RENEW_DAYS {
+        Check::warning(CHECK, found, "renew it; SIGHUP (systemctl reload) takes the new one")
+    } else {
+        Check::ok(CHECK, found)
+    }
+}
+
+/// Whether a secret could be guessed. It is at least 32 bytes long, or the gateway wouldn't start.
+pub fn secret(secret: &str) -> Check {
+    const CHECK: &str = "token secret";
+    let mut seen: Vec<u8> = secret.bytes().collect();
+    seen.sort_unstable();
+    seen.dedup();
+    let words = secret.split(|c: char| !c.is_ascii_alphabetic()).filter(|w| w.len() >= 4).count();
+    if seen.len() < 8 || words >= 4 {
+        return Check::warning(
+            CHECK,
+            format!("{} bytes, but it looks thought up rather than drawn", secret.len()),
+            "write the output of: openssl rand -hex 32",
+        );
+    }
+    Check::ok(CHECK, format!("{} bytes", secret.len()))
+}
+
+/// What a version of Asterisk lacks.
+pub fn version(text: &str) -> Check {
+    const CHECK: &str = "version";
+    let numbers: Vec<u32> = text
+        .split(|c: char| !c.is_ascii_digit())
+        .filter(|part| !part.is_empty())
+        .map_while(|part| part.parse().ok())
+        .collect();
+    let (Some(major), minor) = (numbers.first().copied(), numbers.get(1).copied().unwrap_or(0))
+    else {
+        let remedy = "22.10 or newer is what this gateway is tested with";
+        return Check::unseen(CHECK, format!("Asterisk calls itself {text:?}"), remedy);
+    };
+    let found = format!("Asterisk {text}");
+    // The first of each line: with the channel; with its id; with JSON and causes.
+    let firsts = match major {
+        ..=19 => None,
+        20 => Some((16, 17, Some(18))),
+        21 => Some((11, 12, None)),
+        22 => Some((6, 7, Some(8))),
+        23 => Some((0, 1, Some(2))),
+        _ => Some((0, 0, Some(0))),
+    };
+    let update = "update to 22.10 or newer, or 23.4 or newer";
+    match firsts {
+        Some((_, _, Some(json))) if minor >= json => Check::ok(CHECK, found),
+        Some((_, id, _)) if minor >= id => Check::warning(
+            CHECK,
+            format!(
+                "{found}: no JSON, so phones can't dial out and groups need a section each; no \
+                 hangup causes"
+            ),
+            update,
+        ),
+        Some((channel, ..)) if minor >= channel => Check::warning(
+            CHECK,
+            format!(
+                "{found}: no JSON, no id of the channel (so no caller's number), known crashes"
+            ),
+            update,
+        ),
+        _ => Check::fault(CHECK, format!("{found} has no chan_websocket"), update),
+    }
+}
+
+/// How far the clocks are apart; `asterisk` is Unix time.
+pub fn clock(asterisk: &str, now: f64) -> Check {
+    const CHECK: &str = "clock";
+    let Ok(theirs) = asterisk.parse::<f64>() else {
+        return Check::unseen(CHECK, "the manager does not say its time", "update Asterisk");
+    };
+    let apart = theirs - now;
+    if apart.abs() <= CLOCK_APART {
+        return Check::ok(CHECK, format!("{:.0} ms from Asterisk's", (apart * 1000.0).abs()));
+    }
+    let remedy =
+        "let both machines follow NTP: tokens expire by this clock, calls are logged by both";
+    Check::warning(CHECK, format!("Asterisk's is {apart:+.0} s from this machine's"), remedy)
+}
+
+/// One section of a file of Asterisk's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Section {
+    pub name: String,
+    pub options: Vec<(String, String)>,
+}
+
+impl Section {
+    pub fn get(&self, key: &str) -> Option<&str> {
+        let found = self.options.iter().rev().find(|(name, _)| name.eq_ignore_ascii_case(key));
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// The sections of a `GetConfig` answer.
+pub fn sections(answer: &Packet) -> Vec<Section> {
+    let mut sections: Vec<Section> = Vec::new();
+    for (key, value) in answer.fields() {
+        if key.starts_with("Category-") {
+            sections.push(Section { name: value.to_owned(), options: Vec::new() });
+        } else if key.starts_with("Line-")
+            && let Some(section) = sections.last_mut()
+            && let Some((name, value)) = value.split_once('=')
+        {
+            let option = (name.trim().to_owned(), value.trim().to_owned());
+            section.options.push(option);
+        }
+    }
+    sections
+}
+
+/// Whether a section of websocket_client.conf leads to an address of this gateway's. Asterisk may
+/// be on another machine: then loopback is its own.
+pub fn leads_here(uri: &str, addr: &ListenAddr, same_machine: bool) -> bool {
+    let Some((scheme, rest)) = uri.split_once("://") else { return false };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let authority = authority.rsplit('@').next().unwrap_or_default();
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port.parse().ok()),
+        _ => (authority, if scheme == "wss" { Some(443) } else { Some(80) }),
+    };
+    if port != Some(addr.port()) {
+        return false;
+    }
+    let host = host.trim_matches(['[', ']']);
+    let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    match (addr, host.parse::<IpAddr>()) {
+        (_, _) if loopback => same_machine,
+        (ListenAddr::Socket(socket), Ok(ip)) => socket.ip().is_unspecified() || socket.ip() == ip,
+        // A name, or every address of the machine: the port has to tell.
+        _ => true,
+    }
+}
+
+/// What is wrong about the sections that lead here.
+pub fn websocket_client(
+    sections: &[Section],
+    addr: &ListenAddr,
+    same_machine: bool,
+    pattern: &ExtenPattern,
+    dial: Option<&str>,
+) -> Vec<Check> {
+    const CHECK: &str = "websocket_client";
+    let here: Vec<&Section> = sections
+        .iter()
+        .filter(|s| s.get("uri").is_some_and(|uri| leads_here(uri, addr, same_machine)))
+        .collect();
+    let mut checks = Vec::new();
+    if here.is_empty() {
+        checks.push(Check::fault(
+            CHECK,
+            format!("no section of websocket_client.conf leads to {addr}"),
+            "write what `goastgateway asterisk-config` prints, then: module reload \
+             res_websocket_client.so",
+        ));
+    }
+    for section in &here {
+        checks.extend(section_faults(CHECK, section));
+    }
+    if let Some(dial) = dial {
+        match sections.iter().find(|section| section.name == dial) {
+            None => checks.push(Check::fault(
+                CHECK,
+                format!("has no section [{dial}], which dial.connection names"),
+                "write it, or name one that leads to this gateway",
+            )),
+            Some(section) if !here.contains(&section) => checks.push(Check::fault(
+                CHECK,
+                format!("[{dial}], which dial.connection names, does not lead to {addr}"),
+                "name a section that does",
+            )),
+            Some(_) => {}
+        }
+    }
+    if checks.is_empty() {
+        let text = here.iter().filter(|s| pattern.in_text(&s.name).is_some()).count();
+        checks.push(Check::ok(
+            CHECK,
+            format!("{} section(s) lead here; {text} of them name an extension", here.len()),
+        ));
+    }
+    checks
+}
+
+fn section_faults(check: &'static str, section: &Section) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let name = &section.name;
+    let is =
+        |key: &str, value: &str| section.get(key).is_some_and(|v| v.eq_ignore_ascii_case(value));
+    if is("tls_enabled", "yes") || section.get("uri").is_some_and(|uri| uri.starts_with("wss:")) {
+        let remedy = "write ws:// and tls_enabled = no, or put a TLS proxy before the gateway";
+        checks.push(Check::fault(
+            check,
+            format!("[{name}] speaks TLS; the gateway doesn't"),
+            remedy,
+        ));
+    }
+    if !is("connection_type", "per_call_config") {
+        let found = format!("[{name}] has no connection_type = per_call_config");
+        checks.push(Check::fault(check, found, "write it: each call has a connection of its own"));
+    }
+    let tries = section.get("reconnect_attempts").map_or(Some(4), |tries| tries.parse().ok());
+    if tries.is_none_or(|tries: u32| tries > 2) {
+        checks.push(Check::warning(
+            check,
+            format!("[{name}] tries more than twice when the gateway is down"),
+            "write reconnect_attempts = 1: Asterisk waits for each with the channel locked",
+        ));
+    }
+    checks
+}
+
+/// What the dialplan's lines that dial this channel lack.
+pub fn dialplan(contexts: &[Section], connections: &[Section]) -> Vec<Check> {
+    const CHECK: &str = "dialplan";
+    let mut checks = Vec::new();
+    let mut dials = 0;
+    let known = |name: &str| name.contains("${") || connections.iter().any(|s| s.name == name);
+    for context in contexts {
+        let lines = context.options.iter().filter(|(key, _)| key == "exten" || key == "same");
+        for (_, line) in lines {
+            for (at, _) in line.match_indices("WebSocket/").chain(line.match_indices("Websocket/"))
+            {
+                dials += 1;
+                let rest = &line[at + "WebSocket/".len()..];
+                let end = rest.find([',', '&', ' ']).unwrap_or(rest.len());
+                // A comma stands in parentheses only within v(), which nobody needs here.
+                let (name, options) = rest[..end].split_once('/').unwrap_or((&rest[..end], ""));
+                let place = format!("[{}] {line}", context.name);
+                if !known(name.trim_end_matches(')')) && name != "INCOMING" {
+                    checks.push(Check::fault(
+                        CHECK,
+                        format!("{place}: no section [{name}] in websocket_client.conf"),
+                        "write the section, or correct the name",
+                    ));
+                } else if name != "INCOMING" && !options.contains("${") {
+                    checks.extend(options_faults(CHECK, &place, options));
+                }
+            }
+        }
+    }
+    if dials == 0 {
+        checks.push(Check::warning(
+            CHECK,
+            "nothing in extensions.conf dials WebSocket/…",
+            "see `goastgateway asterisk-config`; what AEL, Lua or a database hold is not seen here",
+        ));
+    } else if checks.is_empty() {
+        checks.push(Check::ok(CHECK, format!("{dials} line(s) dial WebSocket/…")));
+    }
+    checks
+}
+
+fn options_faults(check: &'static str, place: &str, options: &str) -> Vec<Check> {
+    let mut checks = Vec::new();
+    if !options.contains("c(slin16)") {
+        let found = format!("{place}: no c(slin16), which is all that the gateway speaks");
+        checks.push(Check::fault(check, found, "write it behind the section's name"));
+    }
+    let mut flags = options.to_owned();
+    while let Some((begin, end)) =
+        flags.find('(').and_then(|b| Some((b, flags[b..].find(')')? + b)))
+    {
+        flags.replace_range(begin..=end, "");
+    }
+    if !flags.contains('n') {
+        let found = format!("{place}: no n, so Asterisk answers before anybody does");
+        checks.push(Check::fault(check, found, "write n behind c(slin16)"));
+    }
+    checks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::State, *};
+
+    fn states(checks: &[Check]) -> Vec<State> {
+        checks.iter().map(|check| check.state).collect()
+    }
+
+    #[test]
+    fn what_each_version_lacks_is_known() {
+        for (text, state) in [
+            ("22.10.1+dfsg+~cs6.17.60671434-1", State::Ok),
+            ("22.8.0", State::Ok),
+            ("22.7.3", State::Warning),
+            ("22.6.0", State::Warning),
+            ("22.5.1", State::Fault),
+            ("23.2.0", State::Ok),
+            ("23.0.0", State::Warning),
+            ("21.12.3", State::Warning),
+            ("20.18.1", State::Ok),
+            ("20.15.0", State::Fault),
+            ("certified/22.8-cert1", State::Ok),
+            ("18.26.0", State::Fault),
+            ("24.0.0", State::Ok),
+            ("GIT-master", State::Unseen),
+        ] {
+            assert_eq!(version(text).state, state, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_judged_by_names_and_days() {
+        let now = SystemTime::UNIX_EPOCH + 1000 * DAY;
+        let facts = |names: &[&str], from: u64, to: u64| CertificateFacts {
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            not_before: SystemTime::UNIX_EPOCH + DAY * from as u32,
+            not_after: SystemTime::UNIX_EPOCH + DAY * to as u32,
+        };
+        for (facts, state) in [
+            (facts(&["pbx.example"], 900, 1100), State::Ok),
+            (facts(&["pbx.example"], 900, 1010), State::Warning),
+            (facts(&["pbx.example"], 900, 999), State::Fault),
+            (facts(&["pbx.example"], 1001, 1100), State::Fault),
+            (facts(&[], 900, 1100), State::Fault),
+        ] {
+            assert_eq!(certificate(&facts, now).state, state, "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_somebody_thought_up_is_told_from_one_that_was_drawn() {
+        assert_eq!(secret("0f9c2b7a6d5e4f3a2b1c0d9e8f7a6b5c").state, State::Ok);
+        assert_eq!(secret(&"a".repeat(40)).state, State::Warning);
+        assert_eq!(secret("correct-horse-battery-staple-and-more").state, State::Warning);
+        assert!(!format!("{:?}", secret("0f9c2b7a6d5e4f3a2b1c0d9e8f7a6b5c")).contains("0f9c"));
+    }
+
+    #[test]
+    fn clocks_are_compared() {
+        assert_eq!(clock("1000.25", 1000.0).state, State::Ok);
+        assert_eq!(clock("1010.25", 1000.0).state, State::Warning);
+        assert_eq!(clock("", 1000.0).state, State::Unseen);
+    }
+
+    #[test]
+    fn a_section_leads_here_by_port_and_by_what_its_host_means_there() {
+        let any = ListenAddr::AnyPort(8765);
+        let one = ListenAddr::Socket("192.0.2.7:8765".parse().unwrap());
+        for (uri, addr, same, here) in [
+            ("ws://127.0.0.1:8765", &any, true, true),
+            ("ws://127.0.0.1:8765/x?y", &any, false, false),
+            ("ws://localhost:8765/", &any, true, true),
+            ("ws://127.0.0.1:8764", &any, true, false),
+            ("ws://192.0.2.7:8765", &one, false, true),
+            ("ws://192.0.2.8:8765", &one, false, false),
+            ("ws://[::1]:8765", &any, true, true),
+            ("ws://user:pw@gw.example:8765", &one, false, true),
+            ("nonsense", &any, true, false),
+        ] {
+            assert_eq!(leads_here(uri, addr, same), here, "{uri}");
+        }
+    }
+
+    fn config(text: &[(&str, &str)]) -> Vec<Section> {
+        sections(&Packet::from_iter(text.iter().copied()))
+    }
+
+    #[test]
+    fn faults_of_websocket_client_conf_are_named() {
+        let pattern = ExtenPattern::new(r"ws-ext-(\w+)").unwrap();
+        let addr = ListenAddr::AnyPort(8765);
+        let judge = |sections: &[Section], dial| {
+            states(&websocket_client(sections, &addr, true, &pattern, dial))
+        };
+        let good = config(&[
+            ("Category-000000", "ws-ext-2001"),
+            ("Line-000000-000000", "type=websocket_client"),
+            ("Line-000000-000001", "uri=ws://127.0.0.1:8765"),
+            ("Line-000000-000002", "connection_type=per_call_config"),
+            ("Line-000000-000003", "reconnect_attempts=1"),
+        ]);
+        assert_eq!(judge(&good, Some("ws-ext-2001")), [State::Ok]);
+        assert_eq!(judge(&good, Some("other")), [State::Fault]);
+        assert_eq!(judge(&[], None), [State::Fault]);
+        let bad = config(&[
+            ("Category-000000", "gw"),
+            ("Line-000000-000001", "uri=ws://127.0.0.1:8765"),
+            ("Line-000000-000002", "tls_enabled=yes"),
+        ]);
+        assert_eq!(judge(&bad, None), [State::Fault, State::Fault, State::Warning]);
+    }
+
+    #[test]
+    fn lines_that_dial_the_gateway_are_read() {
+        let connections = config(&[("Category-000000", "gw")]);
+        let judge = |line: &str| {
+            let line = format!("same=n,{line}");
+            let context = config(&[("Category-000000", "in"), ("Line-000000-000000", &line)]);
+            states(&dialplan(&context, &connections))
+        };
+        assert_eq!(judge("Dial(WebSocket/gw/f(json)c(slin16)n,30,r)"), [State::Ok]);
+        assert_eq!(judge("Dial(WebSocket/ws-${EXTEN}/c(slin16)n,30,r)"), [State::Ok]);
+        assert_eq!(judge("Dial(WebSocket/gone/c(slin16)n,30,r)"), [State::Fault]);
+        assert_eq!(judge("Dial(WebSocket/gw/f(json)c(ulaw)n,30,r)"), [State::Fault]);
+        assert_eq!(judge("Dial(WebSocket/gw/f(json)c(slin16),30,r)"), [State::Fault]);
+        assert_eq!(judge("Dial(WebSocket/gw)"), [State::Fault, State::Fault]);
+        assert_eq!(judge("Dial(PJSIP/a)"), [State::Warning]);
+    }
+}
