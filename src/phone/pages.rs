@@ -4,8 +4,8 @@ use hyper::{
     HeaderMap, Method, Response, StatusCode,
     body::Bytes,
     header::{
-        ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue,
-        IF_NONE_MATCH, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+        ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+        ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
     },
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
@@ -20,6 +20,12 @@ struct Web;
 const POLICY: &str = "default-src 'self'; connect-src 'self'; style-src 'self'; \
     script-src 'self'; worker-src 'self'; img-src 'self' data:; media-src 'self' blob:; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
+
+/// What pages of other origins may load, such as a CRM that imports the SDK from here. It is the same
+/// for everybody and needs no token; what a page may *do* is up to its origin and token at `/phone`.
+const SDK: &str = "sdk/";
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
+    HeaderName::from_static("cross-origin-resource-policy");
 
 /// Answers a request for a page.
 pub fn page(method: &Method, path: &str, headers: &HeaderMap) -> Response<Body> {
@@ -56,6 +62,10 @@ pub fn page(method: &Method, path: &str, headers: &HeaderMap) -> Response<Body> 
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    if name.starts_with(SDK) {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
+    }
     if let Ok(etag) = HeaderValue::from_str(&etag) {
         headers.insert(ETAG, etag);
     }
@@ -101,6 +111,16 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(IF_NONE_MATCH, response.headers()[ETAG].clone());
         assert_eq!(page(&Method::GET, "/", &headers).status(), StatusCode::NOT_MODIFIED);
+    }
+
+    #[test]
+    fn pages_of_other_origins_may_load_the_sdk_and_nothing_else() {
+        let sdk = get("/sdk/index.js");
+        assert_eq!(sdk.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+        assert_eq!(sdk.headers()[CONTENT_TYPE], "text/javascript; charset=utf-8");
+        assert!(sdk.headers().contains_key(ETAG));
+        assert!(!get("/app.js").headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
+        assert_eq!(get("/sdk/package.json").status(), StatusCode::OK, "asked why a login failed");
     }
 
     #[test]

@@ -51,7 +51,7 @@ const TOKEN_REFRESH_MS = 300000;
  */
 export class Device extends Emitter {
   static get version() {
-    return '0.2.0';
+    return '0.1.0';
   }
   static get packageName() {
     return '@goastgateway/phone';
