@@ -124,4 +124,276 @@ describe('a call', () => {
     assert.deepEqual((await happened('call.disconnect')).args, [id, 'phone_hung_up']);
     assert.deepEqual(page.faults, []);
   });
+
+  test('is declined, or taken elsewhere, with the reason', async () => {
+    const phone = await logIn();
+    const first = phone.incoming();
+    await happened('incoming');
+    await page.evaluate((call) => window.calls[call].reject(), first);
+    await phone.says('reject');
+    await happened('call.reject');
+    const second = phone.incoming();
+    await phone.says('ringing');
+    await phone.says('ringing');
+    phone.ended(second, { reason: 'answered_elsewhere', by: '2002' });
+    assert.deepEqual((await happened('call.cancel')).args, ['answered_elsewhere']);
+    assert.equal(await page.evaluate((call) => window.calls[call].ending.by, second), '2002');
+  });
+
+  test('goes out: ringing, answered, digits; a refusal is an error with a code', async () => {
+    const phone = await logIn();
+    phone.refusals.dial = { code: 31403, name: 'forbidden', message: 'not this number' };
+    assert.deepEqual(await page.evaluate(() => window.device.connect({ to: '110' }).catch((e) => [e.name, e.code, e.message])), ['Forbidden', 31403, 'not this number']);
+    phone.refusals = {};
+    const id = await page.evaluate(() => window.device.connect({ params: { To: '03-1234-5678', CRM_ID: '4711' } }).then((call) => call.id));
+    const dialled = phone.said.filter((m) => m.type === 'dial').at(-1);
+    assert.deepEqual([dialled.to, dialled.variables], ['03-1234-5678', { CRM_ID: '4711' }]);
+    assert.equal(await status(id), 'connecting');
+    phone.progress(id);
+    assert.deepEqual((await happened('call.ringing')).args, [false]);
+    assert.equal(await status(id), 'ringing');
+    phone.connected(id);
+    await happened('call.accept');
+    await page.evaluate((call) => window.calls[call].sendDigits('12#'), id);
+    assert.equal((await phone.says('dtmf')).digits, '12#');
+    assert.equal(await page.evaluate((call) => { try { window.calls[call].sendDigits('1;2'); } catch (e) { return e.code; } }, id), 31400);
+    phone.send({ type: 'dtmf', call: id, digit: '5' });
+    assert.deepEqual((await happened('call.digit')).args, ['5']);
+    await page.evaluate((call) => window.calls[call].postFeedback(4, 'echo'), id);
+    assert.deepEqual((({ score, issue }) => [score, issue])(await phone.says('feedback')), [4, 'echo']);
+  });
+
+  test('is muted at once, and the gateway knows', async () => {
+    const phone = await logIn();
+    const id = await answered(phone);
+    await phone.heard(10);
+    await page.evaluate((call) => window.calls[call].mute(), id);
+    assert.equal((await phone.says('mute')).on, true);
+    const frames = samplesOf((await phone.heard(20)).slice(5));
+    assert.ok(frames.every((x) => x === 0), 'silence goes out');
+    assert.deepEqual((await happened('call.mute')).args, [true, id]);
+  });
+
+  test('a second one waits, is answered and swapped; only one is heard', async () => {
+    const phone = await logIn('2001', { allowIncomingWhileBusy: true });
+    assert.equal(phone.login.call_waiting, true);
+    const first = await answered(phone);
+    const second = phone.incoming({ from: { number: '200', name: null } });
+    await page.waitForFunction((call) => window.calls[call]?.isWaiting, second);
+    await page.evaluate((call) => window.calls[call].accept(), second);
+    await page.waitForFunction((call) => window.calls[call].status() === 'open', second);
+    assert.equal(await status(first), 'held');
+    await page.evaluate((call) => window.calls[call].hold(false), first);
+    assert.deepEqual([await status(first), await status(second)], ['open', 'held']);
+    assert.equal(await page.evaluate(() => window.device.activeCall.id), first);
+  });
+
+  test('is transferred: blind, and attended with a second call', async () => {
+    const phone = await logIn();
+    const first = await answered(phone);
+    const second = await page.evaluate(async (call) => (await window.calls[call].transfer('2003', { kind: 'attended' })).id, first);
+    assert.equal(await status(first), 'held');
+    assert.equal(await page.evaluate((call) => window.calls[call].consultsFor.id, second), first);
+    phone.connected(second);
+    await page.waitForFunction((call) => window.calls[call].status() === 'open', second);
+    await page.evaluate((call) => window.calls[call].completeTransfer(), first);
+    await page.waitForFunction(() => window.device.calls.length === 0);
+    assert.deepEqual((await happened('call.disconnect')).args[1], 'transferred');
+    const third = phone.incoming();
+    await page.waitForFunction((call) => window.calls[call], third);
+    await page.evaluate((call) => window.calls[call].accept(), third);
+    await page.waitForFunction((call) => window.calls[call].status() === 'open', third);
+    await page.evaluate((call) => window.calls[call].transfer('2003'), third);
+    assert.equal(await status(third), 'closed');
+  });
+
+  test('its quality is told each second, and a bad one warned of', async () => {
+    const phone = await logIn();
+    phone.quality = { asterisk_queue_ms: 900, to_phone_queue_ms: 0 };
+    phone.tone(FAR_HZ);
+    const id = await answered(phone);
+    assert.equal((await phone.says('stats')).call, id);
+    await page.waitForFunction(() => window.events.some((e) => e.name === 'call.warning' && e.args[0] === 'high-latency'));
+    const stats = await page.evaluate((call) => window.calls[call].getStats(), id);
+    assert.ok(stats.e2eMs > 900 && stats.mos < 3 && stats.bytesIn > 32000 && stats.bytesOut > 32000 && stats.rttMs !== null, JSON.stringify(stats));
+    phone.quality.asterisk_queue_ms = 20;
+    await happened('call.warning-cleared', { timeout: 15000 });
+  });
+});
+
+describe('the connection', () => {
+  test('a ping is answered at once, and a Web Lock is held while registered', async () => {
+    const phone = await logIn();
+    phone.send({ type: 'ping', n: 41 });
+    assert.equal((await phone.says('pong')).n, 41);
+    assert.equal(await page.evaluate(() => window.device.rttMs !== null), true);
+    const held = () => page.evaluate(async () => (await navigator.locks.query()).held.filter((l) => l.name.startsWith('goastgateway-phone')).length);
+    assert.equal(await held(), 1);
+    await page.evaluate(() => window.device.unregister());
+    await phone.says('logout');
+    assert.equal(await held(), 0);
+    assert.equal(await page.evaluate(() => window.device.state), 'unregistered');
+  });
+
+  test('a cut line in a call comes back by itself, with the sound', async (t) => {
+    const phone = await logIn();
+    phone.tone(FAR_HZ);
+    const id = await answered(phone);
+    await phone.heard(10);
+    const back = once(phone, 'back');
+    const cut = performance.now();
+    phone.cut();
+    assert.deepEqual((await happened('reconnecting')).args, [53001]);
+    assert.equal(await status(id), 'reconnecting');
+    await back;
+    await phone.heard(1);
+    t.diagnostic(`heard again after ${Math.round(performance.now() - cut)} ms`);
+    assert.ok(performance.now() - cut < 1500);
+    await happened('call.reconnected');
+    assert.equal(await status(id), 'open');
+    assert.deepEqual((await happened('reconnected')).args.length, 1);
+  });
+
+  test('a reload in a call comes back into it', async (t) => {
+    const phone = await logIn();
+    phone.tone(FAR_HZ);
+    const id = await answered(phone);
+    await phone.heard(10);
+    const back = once(phone, 'back');
+    const at = performance.now();
+    await page.reload();
+    await back;
+    await phone.heard(1);
+    t.diagnostic(`heard again after ${Math.round(performance.now() - at)} ms from the click on reload`);
+    assert.equal(phone.login.resume, phone.resume, 'it knew its resume id');
+    await happened('reconnected');
+    assert.equal(await status(id), 'open');
+    await page.evaluate((call) => window.calls[call].disconnect(), id);
+    assert.equal((await phone.says('hangup')).call, id);
+  });
+
+  test('a copied tab does not take the resume id of the one it was copied from', async () => {
+    const phone = await logIn();
+    const storage = await page.evaluate(() => Object.entries(sessionStorage));
+    assert.ok(storage.some(([key, value]) => key.startsWith('goastgateway.resume') && value === phone.resume));
+    assert.ok(!storage.some(([, value]) => value.includes('.ey')), 'no token is stored');
+    const copy = await browser.browser.newPage();
+    await copy.addInitScript((items) => items.forEach(([key, value]) => sessionStorage.setItem(key, value)), storage);
+    const next = once(gateway.v1, 'phone');
+    await copy.goto(page.url());
+    const [other] = await next;
+    assert.equal(other.login.resume, undefined);
+  });
+
+  test('requests without an answer are repeated after a resume, with the same id', async () => {
+    const phone = await logIn();
+    const id = await answered(phone);
+    phone.ignored.add('hold');
+    const held = page.evaluate((call) => window.calls[call].hold(), id);
+    const first = await phone.says('hold');
+    phone.ignored.clear();
+    phone.cut();
+    await held;
+    assert.equal((await phone.says('hold')).id, first.id);
+    assert.equal(await status(id), 'held');
+  });
+
+  test('a busy page holds no sound up: two seconds of a blocked main thread', async (t) => {
+    const phone = await logIn();
+    phone.tone(FAR_HZ);
+    await answered(phone);
+    await phone.heard(50);
+    const before = phone.frames.length;
+    const begun = performance.now();
+    await page.evaluate(() => {
+      const end = performance.now() + 2000;
+      while (performance.now() < end);
+    });
+    const frames = phone.frames.slice(before).filter((f) => f.at - begun < 2000);
+    const gaps = frames.slice(1).map((f, i) => f.at - frames[i].at);
+    const stats = await page.evaluate(() => window.device.audio.engine.stats);
+    t.diagnostic(`${frames.length} frames in 2 s, longest gap ${Math.round(Math.max(...gaps))} ms, bridged ${stats.concealedMs} ms`);
+    assert.ok(frames.length > 85, `${frames.length} frames in 2 s`);
+    assert.ok(Math.max(...gaps) < 200, `a gap of ${Math.max(...gaps)} ms`);
+  });
+
+  test('an expired token is fetched anew, a running one replaced in time, and sound goes on', async () => {
+    await open('2001', { token: makeToken('2001', { ttl: -10 }) });
+    assert.equal(await page.evaluate(() => window.registered), 20104);
+    assert.equal(await page.evaluate(() => window.device.reason), 'expired');
+    const good = makeToken('2001', { ttl: 20 });
+    await page.evaluate((token) => window.device.updateToken(token), good);
+    await page.waitForFunction(() => window.device.state === 'registered');
+    await happened('tokenWillExpire');
+    const phone = await gateway.v1.phone('2001');
+    await answered(phone);
+    const login = gateway.v1.logins.length;
+    await page.evaluate((token) => window.device.updateToken(token), makeToken('2001'));
+    assert.ok((await phone.says('token')).token);
+    assert.ok(await page.evaluate(() => window.device.tokenExpires > Date.now() + 3e6));
+    await phone.heard(5);
+    assert.equal(gateway.v1.logins.length, login, 'no new login');
+  });
+
+  test('replaced by another login it stops, and says so', async () => {
+    const phone = await logIn();
+    phone.socket.close(4410);
+    await happened('replaced');
+    assert.equal(await page.evaluate(() => window.device.reason), 'replaced');
+    assert.equal(await page.evaluate(() => window.device.state), 'unregistered');
+    await page.evaluate(() => window.device.register());
+    assert.equal(await page.evaluate(() => window.device.state), 'registered');
+  });
+
+  test('the first address of the list that answers is taken', async () => {
+    // From another origin, as a CRM does: a page of the gateway's own may only reach that one.
+    const crm = await MockGateway.start();
+    const gone = await MockGateway.start();
+    await gone.stop();
+    crm.pages = { '/test.html': PAGE, '/test.js': SCRIPT.replace('/sdk/index.js', `${gateway.url}sdk/index.js`) };
+    const url = new URL('test.html', crm.url);
+    url.searchParams.set('token', makeToken('2001'));
+    url.searchParams.set('options', JSON.stringify({ urls: [gone, gateway].map(({ port }) => `wss://127.0.0.1:${port}/phone`) }));
+    page = await browser.openPhone(url.href);
+    assert.equal(await page.evaluate(() => window.registered), true);
+    await page.close();
+    await crm.stop();
+  });
+
+  test('a page of another origin loads the SDK from the gateway, worker and worklet, too', async () => {
+    const crm = await MockGateway.start();
+    crm.pages = { '/test.html': PAGE, '/test.js': SCRIPT.replace('/sdk/index.js', `${gateway.url}sdk/index.js`) };
+    const url = new URL('test.html', crm.url);
+    url.searchParams.set('token', makeToken('2001'));
+    page = await browser.openPhone(url.href);
+    assert.equal(await page.evaluate(() => window.registered), true);
+    const phone = await gateway.v1.phone('2001');
+    await answered(phone);
+    await phone.heard(20);
+    assert.equal(page.workers().length, 1);
+    assert.match(page.workers()[0].url(), /^blob:/);
+    await page.close();
+    await crm.stop();
+  });
+
+  test('where a policy allows no worker it works in the page', async () => {
+    gateway.pageHeaders = { 'content-security-policy': "default-src 'self'; worker-src 'none'" };
+    // An audio worklet is ruled by script-src, a worker by worker-src.
+    const phone = await logIn();
+    assert.equal(page.workers().length, 0);
+    phone.tone(FAR_HZ);
+    await answered(phone);
+    await phone.heard(20);
+    await page.waitForFunction(() => window.device.audio.engine.stats.framesDown > 20);
+  });
+
+  test('presence is set and told', async () => {
+    const phone = await logIn();
+    await page.evaluate(() => window.device.setPresence('wrapup', { seconds: 30, reason: 'notes' }));
+    assert.deepEqual((({ state, seconds }) => [state, seconds])(await phone.says('presence')), ['wrapup', 30]);
+    assert.equal(await page.evaluate(() => window.device.presence.state), 'wrapup');
+    assert.equal(await page.evaluate(() => window.device.reachable), true);
+    phone.send({ type: 'presence', state: 'ready', reachable: false });
+    await page.waitForFunction(() => !window.device.reachable);
+  });
 });

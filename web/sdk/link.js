@@ -139,6 +139,7 @@ export function stepLink(before, event, now, random) {
   /** A token that is not good: another one is fetched, once. @param {'token' | 'expired'} reason */
   const badToken = (reason) => {
     if (s.freshToken) return stop(reason);
+    s.reason = reason;
     begin(true);
   };
 
@@ -179,7 +180,7 @@ export function stepLink(before, event, now, random) {
 
     case 'noToken':
       if (s.phase !== 'token') break;
-      if (event.final) stop('token');
+      if (event.final) stop(s.reason === 'expired' ? 'expired' : 'token');
       else lose('no_token');
       break;
 
