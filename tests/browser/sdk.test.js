@@ -397,3 +397,56 @@ describe('the connection', () => {
     await page.waitForFunction(() => !window.device.reachable);
   });
 });
+
+describe('the tabs of a browser', () => {
+  const three = { singleTab: true };
+
+  test('are one phone: one login, the call in all of them, answered from any, and kept when the leader goes', async (t) => {
+    const phone = await logIn('2001', three);
+    const leader = page;
+    const second = await open('2001', { options: three });
+    const third = await open('2001', { options: three });
+    for (const tab of [second, third]) assert.equal(await tab.evaluate(() => window.registered), true);
+    assert.equal(gateway.v1.logins.length, 1);
+    assert.deepEqual(await Promise.all([leader, second, third].map((tab) => tab.evaluate(() => window.device.isLeader))), [true, false, false]);
+
+    const id = phone.incoming();
+    for (const tab of [leader, second, third]) assert.deepEqual((await happened('incoming', { page: tab })).args, [id]);
+    phone.tone(FAR_HZ);
+    await third.evaluate((call) => window.calls[call].accept(), id);
+    for (const tab of [leader, second, third]) await happened('call.accept', { page: tab });
+    await phone.heard(10);
+    await second.evaluate((call) => window.calls[call].mute(), id);
+    await leader.waitForFunction((call) => window.calls[call].isMuted(), id);
+
+    const back = once(phone, 'back');
+    const at = performance.now();
+    await leader.close();
+    await back;
+    await phone.heard(1);
+    t.diagnostic(`another tab talks after ${Math.round(performance.now() - at)} ms`);
+    await second.waitForFunction((call) => window.calls[call].status() === 'open', id);
+    assert.deepEqual((await Promise.all([second, third].map((tab) => tab.evaluate(() => window.device.isLeader)))).sort(), [false, true]);
+    assert.equal(await second.evaluate((call) => window.calls[call].isMuted(), id), true, 'muted as before');
+    assert.equal(await third.evaluate(() => window.events.filter((e) => e.name === 'incoming' || e.name === 'outgoing').length), 1, 'the call is told of once');
+    await third.evaluate((call) => window.calls[call].disconnect(), id);
+    for (const tab of [second, third]) await happened('call.disconnect', { page: tab });
+  });
+
+  test('a tab that comes later sees the call, a refusal comes back to the tab that asked, and one logs out all', async () => {
+    const phone = await logIn('2001', three);
+    const leader = page;
+    const id = await answered(phone);
+    const second = await open('2001', { options: three });
+    await happened('outgoing', { page: second });
+    assert.equal(await second.evaluate((call) => window.calls[call].status(), id), 'open');
+    phone.refusals.hold = { code: 31105, name: 'wrong_state', message: 'no' };
+    assert.equal(await second.evaluate((call) => window.calls[call].hold().catch((e) => e.code), id), 31105);
+    await second.evaluate(() => window.device.unregister());
+    for (const tab of [leader, second]) await tab.waitForFunction(() => window.device.state === 'unregistered');
+    await leader.close();
+    assert.equal(await second.evaluate(() => window.device.state), 'unregistered', 'the next leader does not log in by itself');
+    await second.evaluate(() => window.device.register());
+    await second.waitForFunction(() => window.device.state === 'registered');
+  });
+});

@@ -8,6 +8,7 @@ import { PhoneError } from './errors.js';
 import { Resume } from './resume.js';
 import { Sound } from './sound.js';
 import { Station } from './station.js';
+import { canShareTabs, Tabs } from './tabs.js';
 
 /** Answers of the gateway. */
 const SIGNALING_TIMEOUT_MS = 10000;
@@ -20,13 +21,13 @@ const TOKEN_REFRESH_MS = 300000;
  * @typedef {{
  *   url?: string, urls?: string[], allowIncomingWhileBusy?: boolean, closeProtection?: boolean | string,
  *   deviceName?: string, maxCallSignalingTimeoutMs?: number, tokenRefreshMs?: number, ringtone?: string,
- *   sounds?: {incoming?: string}, disableAudioContextSounds?: boolean, singleTab?: boolean, audio?: AudioEngine,
+ *   sounds?: {incoming?: string}, disableAudioContextSounds?: boolean, singleTab?: boolean | string, audio?: AudioEngine,
  * }} DeviceOptions
  *   `url`, `urls`: `wss://host/phone`; the first is preferred. Without them the server that this module came from.
  *   `allowIncomingWhileBusy`: a second call is offered (call waiting). `closeProtection`: leaving the page in a call
  *   is asked about. `ringtone`: 'bell', or a country's: 'jp', 'us', 'uk', 'eu' …; `sounds.incoming`: the address of
  *   a sound file instead. `audio`: an engine that the page has made. `tokenRefreshMs`: how long before its end a token is replaced. `singleTab`: all tabs of this
- *   origin are one phone. `disableAudioContextSounds`: the page rings by itself.
+ *   origin (that give the same name) are one phone. `disableAudioContextSounds`: the page rings by itself.
  * @typedef {'destroyed' | 'unregistered' | 'registering' | 'registered'} DeviceState
  * @typedef {import('./station.js').View} View
  * @typedef {import('./station.js').News} News
@@ -65,11 +66,14 @@ export class Device extends Emitter {
   #source;
   #token = '';
   #options;
+  /** @type {Station | Tabs} */
   #station;
   /** @type {View} */
   #view;
   /** @type {Map<string, Call>} */
   #calls = new Map();
+  /** @type {Set<string>} Calls that the page was told of. */
+  #announced = new Set();
   #destroyed = false;
   #engine;
   #audio;
@@ -96,7 +100,7 @@ export class Device extends Emitter {
         incoming: !mute && this.#audio.incoming(), outgoing: !mute && this.#audio.outgoing(), keys: !mute && this.#audio.disconnect(),
       };
     });
-    this.#station = new Station({
+    const station = new Station({
       urls,
       tokens: { get: (refused) => this.#getToken(refused), current: () => this.#token },
       resume: new Resume(urls[0]),
@@ -106,6 +110,8 @@ export class Device extends Emitter {
       timeoutMs: options.maxCallSignalingTimeoutMs ?? SIGNALING_TIMEOUT_MS,
       tokenRefreshMs: options.tokenRefreshMs ?? TOKEN_REFRESH_MS,
     });
+    const { singleTab = false } = options;
+    this.#station = singleTab && canShareTabs() ? new Tabs(typeof singleTab === 'string' ? singleTab : urls[0], station) : station;
     this.#view = this.#station.view;
     this.#desk = {
       command: (name, args) => this.#station.command(name, args),
@@ -142,6 +148,10 @@ export class Device extends Emitter {
   /** When the token ends; null where it doesn't, or it is not known. */
   get tokenExpires() {
     return this.#view.expiresAt === null ? null : new Date(this.#view.expiresAt);
+  }
+  /** Whether the telephone is in this tab; false only with `singleTab`. */
+  get isLeader() {
+    return !(this.#station instanceof Tabs) || this.#station.isLeader;
   }
   /** Calls that ring or are up. @returns {Call[]} */
   get calls() {
@@ -209,11 +219,11 @@ export class Device extends Emitter {
         else return;
         off();
       });
-      if (this.state === 'unregistered') this.#station.open();
+      if (this.state === 'unregistered') this.#station.open().catch(fail);
     });
   }
 
-  /** Ends all calls and the login. @returns {Promise<void>} */
+  /** Ends all calls and the login; with `singleTab` for all tabs. @returns {Promise<void>} */
   async unregister() {
     this.#station.close();
   }
@@ -268,9 +278,10 @@ export class Device extends Emitter {
 
   /** Tries at once: while a wait is on, or after the gateway refused for good. */
   retry() {
-    this.#station.command('retry');
+    this.#station.command('retry').catch((error) => this.emit('error', error));
   }
 
+  /** This device is used no more; with `singleTab` another tab goes on with the calls. */
   destroy() {
     if (this.#destroyed) return;
     this.#station.destroy();
@@ -325,9 +336,13 @@ export class Device extends Emitter {
       if (info) {
         call._show(info);
         this.#calls.delete(id);
+        this.#announced.delete(id);
       }
-      if (event === 'incoming' || event === 'begun') this.emit(event === 'incoming' ? 'incoming' : 'outgoing', call);
-      else call._tell(event, args);
+      if (event === 'incoming' || event === 'begun') {
+        if (this.#announced.has(id)) return;
+        this.#announced.add(id);
+        this.emit(event === 'incoming' ? 'incoming' : 'outgoing', call);
+      } else call._tell(event, args);
       return;
     }
     switch (event) {

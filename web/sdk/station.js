@@ -171,6 +171,16 @@ export class Station extends Emitter {
     this.#rttMs = null;
   }
 
+  /** Goes on where another tab was: with its calls, by its resume id. @param {View} view */
+  adopt(view) {
+    this.#resumeId = view.resumeId;
+    this.#identity = view.identity;
+    this.#expiresAt = view.expiresAt;
+    this.#presence = view.presence;
+    // Sound flowed there; here it begins when the gateway has let us in.
+    this.#calls = { here: false, calls: view.calls.map((call) => ({ ...call, media: false })) };
+  }
+
   // ---- commands, as values
 
   /**
