@@ -50,6 +50,8 @@ class OutputDevices {
  */
 export class AudioHelper extends Emitter {
   #engine;
+  /** @type {(() => void)[]} */
+  #off;
   #sounds = { incoming: true, outgoing: true, disconnect: true };
 
   /** @param {AudioEngine} engine */
@@ -58,11 +60,18 @@ export class AudioHelper extends Emitter {
     this.#engine = engine;
     this.speakerDevices = new OutputDevices(engine, 'speaker');
     this.ringtoneDevices = new OutputDevices(engine, 'ringer');
-    engine.on('deviceChange', (/** @type {any[]} */ lost) => this.emit('deviceChange', lost.map((d) => info(d, 'audioinput'))));
-    engine.on('stats', (stats) => this.emit('inputVolume', stats.micLevel));
-    engine.on('sound', (state) => this.emit('state', state));
-    engine.on('mic', (state) => this.emit('microphone', state));
-    engine.on('permission', (state) => this.emit('permission', state));
+    this.#off = [
+      engine.on('deviceChange', (/** @type {any[]} */ lost) => this.emit('deviceChange', lost.map((d) => info(d, 'audioinput')))),
+      engine.on('stats', (stats) => this.emit('inputVolume', stats.micLevel)),
+      engine.on('sound', (state) => this.emit('state', state)),
+      engine.on('mic', (state) => this.emit('microphone', state)),
+      engine.on('permission', (state) => this.emit('permission', state)),
+    ];
+  }
+
+  /** @internal An engine outlives a device that was given it. */
+  _close() {
+    for (const off of this.#off) off();
   }
 
   /** What is below, for whoever needs more: the AudioContext and its nodes, meters. */

@@ -75,6 +75,7 @@ export class Device extends Emitter {
   /** @type {Set<string>} Calls that the page was told of. */
   #announced = new Set();
   #destroyed = false;
+  #unprotect = new AbortController();
   #engine;
   #audio;
   /** @type {import('./call.js').Desk} */
@@ -117,7 +118,7 @@ export class Device extends Emitter {
       command: (name, args) => this.#station.command(name, args),
       here: () => this.#view.here,
       find: (id) => this.#calls.get(id),
-      streams: () => ({ local: null, remote: null }),
+      streams: () => ({ local: engine.micStream, remote: this.#farVoice() }),
       failed: (error, call) => this.emit('error', error, call),
     };
     sound.on('blocked', (blocked) => {
@@ -285,6 +286,8 @@ export class Device extends Emitter {
   destroy() {
     if (this.#destroyed) return;
     this.#station.destroy();
+    this.#audio._close();
+    this.#unprotect.abort();
     this.#destroyed = true;
     this.emit('destroyed');
     this.removeAllListeners();
@@ -366,13 +369,26 @@ export class Device extends Emitter {
     }
   }
 
+  /** @type {{node: AudioNode, stream: MediaStream} | null} */
+  #remote = null;
+  #farVoice() {
+    const { context, outputNode } = this.#engine;
+    if (!context || !outputNode) return null;
+    if (this.#remote?.node !== outputNode) {
+      const target = context.createMediaStreamDestination();
+      outputNode.connect(target);
+      this.#remote = { node: outputNode, stream: target.stream };
+    }
+    return this.#remote.stream;
+  }
+
   #protect() {
     globalThis.window?.addEventListener?.('beforeunload', (event) => {
       const { closeProtection } = this.#options;
       if (!closeProtection || !this.isBusy || this.#destroyed) return;
       event.preventDefault();
       event.returnValue = typeof closeProtection === 'string' ? closeProtection : 'A call is up.';
-    });
+    }, { signal: this.#unprotect.signal });
   }
 }
 

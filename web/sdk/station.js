@@ -40,7 +40,6 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
  *   phase: import('./link.js').Phase, reason: string | null, retryAt: number | null, here: boolean, identity: string,
  *   expiresAt: number | null, rttMs: number | null, presence: Presence | null, features: Features | null,
  *   limits: {calls: number, digits: number, message_bytes: number} | null, resumeId: string, calls: CallInfo[],
- *   sound: string, mic: string,
  * }} View
  *   `expiresAt`: the token's, ms since 1970.
  * @typedef {{call?: string, event: string, args: any[], info?: CallInfo}} News
@@ -90,7 +89,6 @@ export class Station extends Emitter {
   #unlisten = () => {};
   /** @type {News[]} */
   #pending = [];
-  #soundState = { sound: 'closed', mic: 'off' };
 
   /** @param {StationOptions} options */
   constructor(options) {
@@ -117,7 +115,7 @@ export class Station extends Emitter {
     return {
       phase, reason, retryAt, here: this.#calls.here, identity: this.#identity, expiresAt: this.#expiresAt,
       rttMs: this.#rttMs, presence: this.#presence, features: this.#features, limits: this.#limits,
-      resumeId: this.#resumeId, calls: this.#calls.calls, ...this.#soundState,
+      resumeId: this.#resumeId, calls: this.#calls.calls,
     };
   }
 
@@ -507,12 +505,6 @@ export class Station extends Emitter {
       (name === 'visibilitychange' ? page.document : page)?.addEventListener(name, listener, { signal: give.signal });
     }
     this.#unlisten = () => give.abort();
-  }
-
-  /** @param {{sound: string, mic: string}} state */
-  soundIs(state) {
-    this.#soundState = state;
-    this.#news([]);
   }
 
   /** @param {News[]} news */

@@ -135,6 +135,10 @@ export class AudioEngine extends Emitter {
   get mic() {
     return this.#mic;
   }
+  /** What the microphone gives, while it is open. */
+  get micStream() {
+    return this.#microphone.stream;
+  }
   get permission() {
     return this.#permission;
   }
