@@ -14,9 +14,6 @@ use crate::net::upgrade::{Body, answer};
 
 #[derive(RustEmbed)]
 #[folder = "web/"]
-// Made while a package is packed, and gone afterwards.
-#[exclude = "sdk/types/*"]
-#[exclude = "sdk/README.md"]
 struct Web;
 
 /// Nothing from elsewhere, nothing inline; only our own pages may frame it.

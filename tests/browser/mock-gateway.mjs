@@ -14,7 +14,7 @@ import { WebSocketServer } from 'ws';
 import { V1, V1Door } from './mock-v1.mjs';
 
 const WEB = fileURLToPath(new URL('../../web/', import.meta.url));
-const SECRET = 'a secret that only this test knows, long enough';
+export const SECRET = 'a secret that only this test knows, long enough';
 const CSP = "default-src 'self'; connect-src 'self'; style-src 'self'; script-src 'self'; worker-src 'self'; img-src 'self' data:; frame-ancestors 'self'";
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml' };
 
