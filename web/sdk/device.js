@@ -241,7 +241,13 @@ export class Device extends Emitter {
     if (!number) throw new PhoneError(31400, 'connect() needs `to`');
     // Within the click: a browser asks for one before it lets sound out.
     this.#engine.unlock();
-    await this.register();
+    // A call that begins minutes later, when the network is back, is nobody's wish.
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let timer;
+    const late = new Promise((_, fail) => {
+      timer = setTimeout(() => fail(new PhoneError(31005)), this.#options.maxCallSignalingTimeoutMs ?? SIGNALING_TIMEOUT_MS);
+    });
+    await Promise.race([this.register(), late]).finally(() => clearTimeout(timer));
     const id = await this.#station.command('dial', { to: String(number), variables });
     const call = this.#calls.get(id);
     if (!call) throw new PhoneError(31404);
