@@ -1,15 +1,28 @@
 //! Reports into one table: least, middle and most of each figure, and the ratio to the floor.
+//!
+//! A run in which the load itself was late measured the machine: it is counted as disturbed, and
+//! where there are pairs that weren't, ratios are of those alone.
 
 use std::fmt::Write;
 
 use serde_json::Value;
 
+/// How late the load may be at its p99 before a run counts as disturbed, in milliseconds: a tenth
+/// of a frame.
+const LATE: f64 = 2.0;
+
 /// One figure of one case: what the gateway's runs and the floor's gave, in the order of the runs.
 struct Row {
     case: String,
     figure: String,
-    gateway: Vec<f64>,
-    floor: Vec<f64>,
+    gateway: Vec<Run>,
+    floor: Vec<Run>,
+}
+
+#[derive(Clone, Copy)]
+struct Run {
+    value: f64,
+    disturbed: bool,
 }
 
 /// Reads one report a line.
@@ -17,6 +30,8 @@ pub fn markdown(lines: &str) -> String {
     let mut rows: Vec<Row> = Vec::new();
     for report in lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
         let case = format!("{} {}", report["case"].as_str().unwrap_or("?"), report["count"]);
+        let late = report["report"]["own lateness p99 ms"].as_f64();
+        let disturbed = late.is_some_and(|late| late > LATE);
         for (figure, value) in report["report"].as_object().into_iter().flatten() {
             let Some(value) = value.as_f64() else { continue };
             let at = rows.iter().position(|r| r.case == case && r.figure == *figure);
@@ -30,7 +45,8 @@ pub fn markdown(lines: &str) -> String {
                 rows.len() - 1
             });
             let row = &mut rows[at];
-            if report["of"] == "floor" { &mut row.floor } else { &mut row.gateway }.push(value);
+            if report["of"] == "floor" { &mut row.floor } else { &mut row.gateway }
+                .push(Run { value, disturbed });
         }
     }
     let mut text = String::from(
@@ -53,26 +69,38 @@ pub fn markdown(lines: &str) -> String {
     text
 }
 
-fn sorted(values: &[f64]) -> Option<(f64, f64, f64)> {
-    let mut values = values.to_vec();
+fn sorted(mut values: Vec<f64>) -> Option<(f64, f64, f64)> {
     values.sort_by(f64::total_cmp);
     Some((*values.first()?, values[values.len() / 2], *values.last()?))
 }
 
-fn three(values: &[f64]) -> String {
-    match sorted(values) {
+fn three(runs: &[Run]) -> String {
+    let disturbed = runs.iter().filter(|run| run.disturbed).count();
+    let mark = if disturbed > 0 { format!(" ({disturbed} disturbed)") } else { String::new() };
+    match sorted(runs.iter().map(|run| run.value).collect()) {
         None => "–".to_owned(),
-        Some((least, _, most)) if least == most => number(least),
+        Some((least, _, most)) if least == most => number(least) + &mark,
         Some((least, middle, most)) => {
-            format!("{} / **{}** / {}", number(least), number(middle), number(most))
+            format!("{} / **{}** / {}{mark}", number(least), number(middle), number(most))
         }
     }
 }
 
 fn ratio(row: &Row) -> String {
-    let pairs = row.gateway.iter().zip(&row.floor).filter(|(_, floor)| **floor != 0.0);
-    match sorted(&pairs.map(|(gateway, floor)| gateway / floor).collect::<Vec<_>>()) {
-        Some((least, middle, most)) => format!("**{middle:.2}** ({least:.2} to {most:.2})"),
+    let pairs = || row.gateway.iter().zip(&row.floor).filter(|(_, floor)| floor.value != 0.0);
+    let all = pairs().count();
+    let quiet = pairs().filter(|(gateway, floor)| !gateway.disturbed && !floor.disturbed);
+    let quiet: Vec<f64> = quiet.map(|(gateway, floor)| gateway.value / floor.value).collect();
+    let (of, ratios) = match quiet.len() {
+        0 if all > 0 => {
+            let ratios = pairs().map(|(gateway, floor)| gateway.value / floor.value);
+            (", all disturbed".to_owned(), ratios.collect())
+        }
+        n if n < all => (format!(", {n} of {all} pairs"), quiet),
+        _ => (String::new(), quiet),
+    };
+    match sorted(ratios) {
+        Some((least, middle, most)) => format!("**{middle:.2}** ({least:.2} to {most:.2}{of})"),
         None => String::new(),
     }
 }
