@@ -1,5 +1,4 @@
-//! What a frame of audio costs in memory and in words: counted on the gateway's own thread, while a
-//! call talks.
+//! What audio and calls cost in memory and in words, counted on the gateway's own thread.
 
 mod support;
 
@@ -8,7 +7,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use support::{Doors, Gateway, Got, frame, talking};
+use support::{Doors, Gateway, Got, Pbx, Phone, frame, talking};
 use tokio::{sync::oneshot, time};
 use tracing_subscriber::{Layer, layer::SubscriberExt};
 
@@ -21,6 +20,11 @@ const FRAMES: u16 = 150;
 const OF_TLS: u64 = 2;
 /// What is rare within three seconds: Asterisk is asked for its queue, silence is begun.
 const RARE: u64 = 30;
+
+/// Calls until every table has found its size, and calls that are counted.
+const CALLS: (usize, usize) = (40, 120);
+/// What a table may grow by in so many calls; a leak of one small thing a call would be more.
+const GROWN: i64 = 4 * 1024;
 
 /// Counts what is logged, at every level.
 #[derive(Clone, Default)]
@@ -87,4 +91,63 @@ fn a_frame_of_audio_takes_no_memory_of_the_gateways_own_and_is_not_logged() {
     println!("{allocated} allocations and {logged} lines in {frames} frames");
     assert!(allocated <= frames / 2 * OF_TLS + RARE, "{allocated} allocations in {frames} frames");
     assert_eq!(logged, 0, "lines in the log");
+}
+
+/// Calls one after the other, each with a frame each way, ended by both sides in turn.
+async fn calls(doors: &Doors, phone: &mut Phone, count: usize) {
+    for n in 0..count {
+        let mut pbx = Pbx::dial(doors, "2001").await;
+        phone.expect("RINGING").await;
+        phone.say("ANSWER").await;
+        pbx.expect("ANSWER").await;
+        phone.speak(frame(7)).await;
+        pbx.send_audio(frame(8)).await;
+        assert_eq!(phone.audio().await, frame(8));
+        if n % 2 == 0 {
+            pbx.hang_up().await;
+            phone.expect("HANGUP").await;
+        } else {
+            phone.hang_up().await;
+            pbx.expect("HANGUP").await;
+            pbx.hang_up().await;
+        }
+        pbx.closed().await;
+    }
+}
+
+#[test]
+fn memory_returns_to_where_it_was_before_the_calls() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let gateway = runtime.block_on(Gateway::start());
+    let (begin, begun) = oneshot::channel();
+    let (end, ended) = oneshot::channel();
+    let (over, is_over) = oneshot::channel::<()>();
+    let doors: Doors = Doors::clone(&gateway);
+    let caller = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut phone = Phone::ready(&doors, "2001").await;
+            calls(&doors, &mut phone, CALLS.0).await;
+            begin.send(()).unwrap();
+            calls(&doors, &mut phone, CALLS.1).await;
+            end.send(()).unwrap();
+            is_over.await.unwrap();
+        });
+    });
+    // A goodbye takes a second at most.
+    let settled = || time::sleep(time::Duration::from_millis(1200));
+    runtime.block_on(async {
+        begun.await.unwrap();
+    });
+    let counted = allocation_counter::measure(|| {
+        runtime.block_on(async {
+            ended.await.unwrap();
+            settled().await;
+        });
+    });
+    over.send(()).unwrap();
+    caller.join().unwrap();
+    let grown = counted.bytes_current;
+    println!("{grown} bytes and {} pieces kept after {} calls", counted.count_current, CALLS.1);
+    assert!(grown <= GROWN, "{grown} bytes kept after {} calls", CALLS.1);
 }
