@@ -162,6 +162,11 @@ fn dial(mut changes: Value) -> Value {
     json!({ "dial": changes })
 }
 
+/// A webhook of the configuration.
+fn hook(url: &str, secret: &str) -> Value {
+    json!({"url": url, "secret": secret})
+}
+
 #[test]
 fn every_mistake_in_a_value_names_the_key_and_what_to_write() {
     let place = Place::new();
@@ -225,6 +230,26 @@ fn every_mistake_in_a_value_names_the_key_and_what_to_write() {
         (dial(json!({"variables": ["GOASTGATEWAY_CALL"]})), "holds what is no channel variable"),
         (dial(json!({"alow": "1"})), "did you mean \"allow\"?"),
         (json!({"recording": {}}), "isn't a key of this file; remove it"),
+        (json!({"state_dir": "here"}), "isn't a whole path"),
+        (json!({"call_table": {"retain_days": 0}}), "from 1 to 3650"),
+        (json!({"call_table": {"postgres": "db"}}), "isn't where PostgreSQL is"),
+        (
+            json!({"call_table": {"postgres": "postgresql://h/d?sslmode=require"}}),
+            "nobody to trust",
+        ),
+        (json!({"state_dir": "", "call_table": {"postgres": "postgresql://h/d"}}), "no folder"),
+        (json!({"webhooks": {}}), "write a list instead"),
+        (json!({"webhooks": [1]}), "the number 1 in a list of objects"),
+        (json!({"webhooks": [{}]}), "has no \"url\""),
+        (json!({"webhooks": [hook("ftp://h/", SECRET)]}), "isn't an address of the web"),
+        (json!({"webhooks": [hook("https://h/", "short")]}), "can be guessed"),
+        (json!({"webhooks": [hook("https://h/", "whsec_%")]}), "whsec_ without base64"),
+        (json!({"webhooks": [hook("https://h/a", SECRET), hook("https://h/b", SECRET)]}), "second"),
+        (json!({"webhooks": vec![hook("https://h/", SECRET); 17]}), "at most 16"),
+        (json!({"state_dir": "", "webhooks": [hook("https://h/", SECRET)]}), "no folder to keep"),
+        (json!({"api_tokens": ["short"]}), "short enough to be guessed"),
+        (json!({"api_tokens": ["sha256:12"]}), "64 digits"),
+        (json!({"api_tokens": [format!("{SECRET} x")]}), "doesn't fit into a header"),
     ];
     for (changes, expected) in mistakes {
         let problems = match place.load_with(&changes) {

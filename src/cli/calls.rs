@@ -205,7 +205,7 @@ fn line(call: &CallRow, json: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::row::tests::answered_call;
+    use crate::report::testing::answered_call;
 
     #[test]
     fn a_line_stands_below_its_head_and_obeys_nobody() {

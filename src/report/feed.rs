@@ -203,7 +203,7 @@ impl fmt::Debug for Feed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::row::tests::answered_call;
+    use crate::report::testing::answered_call;
 
     fn happened(what: What, id: u128) -> CallHappened {
         let began = Utc::from_millis(1_000_000);

@@ -7,6 +7,8 @@ pub mod records;
 pub mod row;
 pub mod state;
 pub mod table;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod time;
 pub mod webhook;
 

@@ -127,28 +127,9 @@ impl Audio {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use std::time::Instant;
-
+mod tests {
     use super::*;
-
-    /// A call that was answered after two seconds and hung up by the phone after ten more.
-    pub(crate) fn answered_call(id: u128, began: Utc) -> CallRow {
-        let now = Instant::now();
-        let mut record = CallRecord::new(CallId::from_uuid(uuid::Uuid::from_u128(id)), now);
-        record.channel = "WebSocket/ws/0x1".into();
-        record.channel_id = format!("1.{id}");
-        record.caller.number = Some("+81312345678".into());
-        record.dialled = Some("support".into());
-        record.is_group = true;
-        record.rang = Some(now + Duration::from_millis(100));
-        record.answered = Some(now + Duration::from_millis(2_100));
-        record.answered_by = Some("2001".into());
-        record.ended = Some((now + Duration::from_millis(12_100), Ending::PhoneHungUp));
-        record.audio.to_phone = 500;
-        record.asterisk_queue_max = 3;
-        CallRow::new(&record, &Anchor::new(now, began))
-    }
+    use crate::report::testing::answered_call;
 
     #[test]
     fn a_row_tells_the_whole_call_in_words_that_others_read() {

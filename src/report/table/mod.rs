@@ -253,3 +253,60 @@ impl Reader {
         sqlite::one(&open_to_read(&self.0)?, id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arc_swap::ArcSwap;
+
+    use super::*;
+    use crate::report::testing::{answered_call, config_with};
+
+    fn table(folder: &tempfile::TempDir) -> Table {
+        let state = Arc::new(StateDir::open(folder.path()).unwrap());
+        let config = config_with(&serde_json::json!({}));
+        Table::new(state, Arc::default(), Arc::new(ArcSwap::from_pointee(config)))
+    }
+
+    fn rows(count: u64) -> VecDeque<Change> {
+        let row = |n| answered_call(u128::from(n), Utc::from_millis(1_795_000_000_000 + n as i64));
+        (0..count).map(|n| Change::Row(Arc::new(row(n)))).collect()
+    }
+
+    #[test]
+    fn a_full_disk_makes_changes_wait_and_room_lets_them_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = table(&folder);
+        let mut backlog = Backlog { changes: VecDeque::new(), pause: None };
+        table.try_write(&mut backlog);
+        assert_eq!(table.metrics.records.table_up.get(), 1);
+        let room = |pages: u32| {
+            table.with(|db| db.pragma_update(None, "max_page_count", pages)).unwrap().unwrap();
+        };
+        room(30);
+        backlog.changes = rows(2_000);
+        table.try_write(&mut backlog);
+        assert_eq!(table.metrics.records.table_up.get(), 0);
+        assert!(backlog.pause.is_some());
+        let waiting = backlog.changes.len();
+        assert!(waiting > 1_000, "{waiting}");
+        assert_eq!(table.metrics.records.table_waiting.get(), waiting as i64);
+        room(1_000_000);
+        table.try_write(&mut backlog);
+        assert_eq!((table.metrics.records.table_up.get(), backlog.changes.len()), (1, 0));
+        let reader = Reader::new(folder.path());
+        let page = reader.page(&Filter { limit: 500, ..Filter::default() }).unwrap();
+        assert_eq!((page.calls.len(), page.next.is_some()), (500, true));
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_the_oldest_goes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = table(&folder);
+        let mut backlog = Backlog { changes: rows(MOST_WAITING as u64 + 7), pause: None };
+        table.bound(&mut backlog);
+        assert_eq!(backlog.changes.len(), MOST_WAITING);
+        let Some(Change::Row(first)) = backlog.changes.front() else { panic!("a row") };
+        assert_eq!(first.id.uuid().as_u128(), 7);
+        assert_eq!(table.metrics.records.table_dropped.get(), 7);
+    }
+}

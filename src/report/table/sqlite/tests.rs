@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::report::{row::tests::answered_call, state::StateDir, table::query::Cursor};
+use crate::report::{state::StateDir, table::query::Cursor, testing::answered_call};
 
 struct Place {
     db: Connection,

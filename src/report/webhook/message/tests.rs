@@ -1,5 +1,5 @@
 use super::*;
-use crate::{config::read_texts, report::row::tests::answered_call};
+use crate::report::testing::{answered_call, config_with};
 
 /// The webhook that these keys make.
 fn webhook(keys: Value) -> Webhook {
@@ -7,16 +7,8 @@ fn webhook(keys: Value) -> Webhook {
     for (key, value) in keys.as_object().unwrap() {
         webhook[key] = value.clone();
     }
-    let folder = tempfile::tempdir().unwrap();
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
-    std::fs::write(&cert, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let text = json!({
-        "cert_file": cert, "key_file": key, "state_dir": "/tmp", "webhooks": [webhook],
-        "jwt_secret": "a secret of the tests, long enough for HS256",
-    });
-    read_texts(&text.to_string(), "{}").unwrap().config.records.webhooks.remove(0)
+    let keys = json!({ "state_dir": "/tmp", "webhooks": [webhook] });
+    config_with(&keys).records.webhooks.remove(0)
 }
 
 fn happened(what: What) -> Happened {
