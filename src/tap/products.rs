@@ -1,8 +1,9 @@
 //! RingCentral's streaming profiles: which queue's or campaign's calls are streamed where.
 //!
 //! They come over HTTP and are kept in `state_dir`, one file that is replaced whole, so that it is
-//! never half written. A queue is one of our groups, named by its number or name; a campaign is
-//! the outgoing calls whose channel has its number in [`CAMPAIGN_VARIABLE`].
+//! never half written. A queue is one of our groups, named by its number or name, or the calls whose
+//! channel has its number in [`QUEUE_VARIABLE`]; a campaign is the outgoing calls whose channel has
+//! its number in [`CAMPAIGN_VARIABLE`].
 
 use std::{
     fmt, fs, io,
@@ -20,7 +21,9 @@ use super::{
 };
 
 /// The channel variable that says which campaign an outgoing call belongs to.
-pub const CAMPAIGN_VARIABLE: &str = "CAMPAIGN_ID";
+pub const CAMPAIGN_VARIABLE: &str = "GW_CAMPAIGN";
+/// The channel variable that says which queue a call is of, where the group's name isn't its id.
+pub const QUEUE_VARIABLE: &str = "GW_QUEUE";
 /// The file in `state_dir`.
 pub const FILE: &str = "products.json";
 /// Profiles in all; each call looks at every one.
@@ -110,7 +113,10 @@ impl Product {
     pub fn wants(&self, facts: &CallFacts) -> bool {
         let id = self.product_id.to_string();
         match self.product_type {
-            ProductType::Queue => facts.direction == Direction::Inbound && facts.group == id,
+            ProductType::Queue => {
+                facts.direction == Direction::Inbound
+                    && (facts.group == id || facts.variables.get(QUEUE_VARIABLE) == Some(&id))
+            }
             ProductType::Campaign => {
                 facts.direction == Direction::Outbound
                     && facts.variables.get(CAMPAIGN_VARIABLE) == Some(&id)
@@ -294,6 +300,8 @@ mod tests {
         assert!(queue.wants(&facts));
         facts.group = "12".into();
         assert!(!queue.wants(&facts));
+        facts.variables.insert(QUEUE_VARIABLE.into(), "1234".into());
+        assert!(queue.wants(&facts));
         let mut text = sample();
         text["productType"] = "CAMPAIGN".into();
         let campaign = product(text);

@@ -106,9 +106,8 @@ fn filters_leave_what_was_asked_for() {
 #[test]
 fn what_is_too_old_goes_and_the_file_shrinks_with_it() {
     let mut place = place();
-    for n in 0..1200u64 {
-        put(&mut place.db, &answered_call(u128::from(n), at(n)));
-    }
+    let row = |n: u64| Change::Row(answered_call(u128::from(n), at(n)).into());
+    write(&mut place.db, &(0..1200).map(row).collect::<Vec<_>>()).unwrap();
     let pages = |db: &Connection| -> i64 {
         db.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap()
     };
