@@ -126,7 +126,12 @@ pub async fn run_with(
 
     let asterisk =
         AsteriskDoor { exchange: exchange.clone(), calls: calls.clone(), stop: end_calls.clone() };
-    let phone = PhoneDoor::new(exchange.clone(), phones.clone(), house.browser_connections.clone());
+    let phone = PhoneDoor::new(
+        exchange.clone(),
+        phones.clone(),
+        house.browser_connections.clone(),
+        config.clone(),
+    );
     house.clone().open_asterisk(listeners.asterisk, asterisk);
     house.clone().open_browser(listeners.browser, phone);
     if let Some(listener) = listeners.admin {

@@ -204,7 +204,10 @@ fn every_mistake_in_a_value_names_the_key_and_what_to_write() {
         (json!({"ring_timeout": 0}), "0 seconds is out of range; write 1 to 3600"),
         (json!({"ring_timeout": "60"}), "write a number without quotes instead: 60"),
         (json!({"drain_timeout": -1}), "out of range"),
-        (json!({"duplicate_login": "kick"}), "write \"reject\" or \"replace\" instead"),
+        (
+            json!({"duplicate_login": "kick"}),
+            "write \"reject\" or \"replace\" or \"ring_all\" instead",
+        ),
         (json!({"log_format": "xml"}), "write \"text\" or \"json\" instead"),
         (json!({"log_level": 3}), "is the number 3"),
         (json!({"allow_missing_origin": "yes"}), "write true or false instead"),

@@ -48,8 +48,9 @@ impl Desk {
             commands: commands.clone(),
             kicked: CancellationToken::new(),
             since: goastgateway::report::time::Utc::now(),
+            resume: None,
         };
-        let login = gateway.exchange.log_in(&Extension::from(ext), handle).expect("free");
+        let login = gateway.exchange.log_in(&Extension::from(ext), handle, false).expect("free");
         Self { login, commands, mailbox, requests: 0 }
     }
 

@@ -22,6 +22,8 @@ const PURE: &[&str] = &[
     "src/report/table/query.rs",
     "src/report/webhook/message.rs",
     "src/report/webhook/sign.rs",
+    "src/phone/v1",
+    "src/exchange/resume.rs",
     "src/net/address.rs",
     "src/net/liveness.rs",
     "src/net/ws.rs",

@@ -37,9 +37,10 @@ use goastgateway::{
         ws,
     },
     phone::{
-        plain::{self, FromPhone, ToPhone},
+        plain,
         session::{self, Session},
         token::{self, Verifier, VerifyingKey},
+        v1,
     },
     report::{table::query::Cursor, time::Utc},
     tap::products::Product,
@@ -51,7 +52,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub type Body = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const BODIES: [Body; 15] = [
+pub const BODIES: [Body; 16] = [
     ("asterisk_events", asterisk_events),
     ("phone_text", phone_text),
     ("config_file", config_file),
@@ -65,6 +66,7 @@ pub const BODIES: [Body; 15] = [
     ("call", call),
     ("hunt", hunt),
     ("session", session),
+    ("phone_v1", phone_v1),
     ("pacer", pacer),
     ("record_texts", record_texts),
 ];
@@ -655,63 +657,86 @@ pub fn hunt(data: &[u8]) {
     assert!(ringing.is_empty() && hunt.deadline().is_none());
 }
 
-/// Every RINGING gets one HANGUP, audio goes on and off in turn, a call hears of an answer once.
+/// A phone is told the end of exactly the calls that it was told of, in any order of events; audio
+/// belongs to one call, which is up; a call is told of one answer and one end.
 pub fn session(data: &[u8]) {
-    let key = |n: u8| RingKey {
-        call: CallId::from_uuid(uuid::Uuid::from_u128(u128::from(n & 1))),
-        ring: RingId(u32::from(n >> 1) & 1),
-    };
+    let mut tape = Tape(data);
     let mut session = Session::default();
-    let (mut rings, mut audio, mut told) = (false, false, (false, false));
-    for byte in data {
-        let idle = session == Session::Idle;
-        let key = key(byte >> 4);
-        let input = match byte & 7 {
-            0 | 1 => session::Input::Said(FromPhone::Answer),
-            2 => session::Input::Said(FromPhone::Hangup),
-            3 | 4 => session::Input::Ring(key),
-            5 => session::Input::Connected(key),
-            _ => session::Input::Over(key),
+    let now = Instant::now();
+    let call = |n: usize| CallId::from_uuid(uuid::Uuid::from_u128(n as u128));
+    let mut told: Vec<CallId> = Vec::new();
+    let mut ends: Vec<CallId> = Vec::new();
+    let mut audio = None;
+    while !tape.is_over() {
+        use session::{Input as I, Output as O};
+        let (id, what) = (call(tape.below(3)), tape.byte());
+        let key = RingKey { call: id, ring: RingId(u32::from(what >> 7)) };
+        let on = what & 0x40 != 0;
+        let input = match what & 0xf {
+            0 | 1 => I::Ring { key, direct: on },
+            2 => I::Answer(id),
+            3 => I::Hangup(id),
+            4 => I::Hold(id, on),
+            5 => I::Mute(id, on),
+            6 if session.get(id).is_none() => I::Dial(key),
+            7 => I::DialTaken(id),
+            8 => I::DialRefused(id),
+            9 | 10 => I::Joined(key),
+            11 => I::FarAnswered(id),
+            12 => I::Confirm(id),
+            13 => I::Unconfirmed(id),
+            _ => I::Over(key),
         };
-        let held = session.key();
         let mut outputs = Vec::new();
-        session.input(input, &mut outputs);
-        assert!(outputs.len() <= 2);
+        let _ = session.input(input, now, &mut outputs);
+        assert!(outputs.len() <= 8);
         for output in outputs {
-            use session::Output as O;
             match output {
-                O::Say(ToPhone::Ringing) => {
-                    assert!(idle && !rings, "rings in a call");
-                    (rings, told) = (true, (false, false));
+                O::SayIncoming(id) | O::SayOutgoing(id) => {
+                    assert!(!told.contains(&id), "told twice");
+                    told.push(id);
+                    ends.retain(|ended| *ended != id);
                 }
-                O::Say(ToPhone::Hangup) => {
-                    let late = idle && input == session::Input::Said(FromPhone::Answer);
-                    assert!(rings || late, "HANGUP for nothing");
-                    rings &= late;
+                O::SayEnded(id) => {
+                    let at = told.iter().position(|known| *known == id);
+                    told.remove(at.expect("the end of what it wasn't told of"));
                 }
-                O::Say(_) => panic!("a word that the session doesn't say"),
-                O::TellAnswered => {
-                    assert!(rings && !std::mem::replace(&mut told.0, true), "answered twice");
+                O::TellHungUp(id) | O::TellUnreachable(id) => {
+                    assert!(!ends.contains(&id), "hung up twice");
+                    ends.push(id);
                 }
-                O::TellHungUp => {
-                    assert!(rings && !std::mem::replace(&mut told.1, true), "hung up twice");
-                }
-                O::AudioOn => assert!(rings && !std::mem::replace(&mut audio, true)),
-                O::AudioOff => assert!(std::mem::replace(&mut audio, false)),
-                O::TurnAway(second) => {
-                    assert!(!idle && input == session::Input::Ring(second));
-                    assert_eq!(session.key(), held, "the first call suffers");
-                }
+                O::Audio(id) => audio = id,
+                _ => {}
             }
         }
-        assert_eq!(rings, session != Session::Idle);
-        assert_eq!(audio, matches!(session, Session::Talking(_)));
+        assert!(session.lines().len() <= session::MAX_CALLS);
+        assert_eq!(audio, session.active());
+        if let Some(line) = audio.map(|id| session.get(id).expect("audio of no call")) {
+            assert!(line.joined && !line.held);
+        }
     }
-    if let Some(key) = session.key() {
-        let mut outputs = Vec::new();
-        session.input(session::Input::Over(key), &mut outputs);
-        assert_eq!(session, Session::Idle);
-        assert!(outputs.contains(&session::Output::Say(ToPhone::Hangup)));
+    for line in session.lines().to_vec() {
+        let _ = session.input(session::Input::Over(line.key), now, &mut Vec::new());
+    }
+    assert!(session.is_idle());
+}
+
+/// Any text is a message of the phone protocol, or none; its id comes back as it is.
+pub fn phone_v1(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(message) = v1::message::parse(text) else { return };
+    assert!(text.trim_start().starts_with('{'), "a message that is no object");
+    if let Some(id) = &message.id {
+        assert!(id.is_good());
+        let ok = v1::says::ToPhone::Ok { id, result: Default::default() }.json();
+        let back = v1::message::parse(&ok).expect("what we say is an object");
+        assert_eq!(back.id.as_ref(), Some(id), "an id that doesn't come back");
+    }
+    let debug = format!("{:?}", message.request);
+    if let Ok(v1::message::Request::Token { token }) = &message.request
+        && token.expose().len() > 16
+    {
+        assert!(!debug.contains(token.expose()), "a token shows itself");
     }
 }
 

@@ -29,18 +29,20 @@ use super::{
 };
 use crate::{
     call::{
-        CallId, Extension, ForLog, RingId,
+        CallId, Extension, ForLog, LoginId, RingId, RingKey,
         ending::Ending,
-        hunt::Offered,
+        hunt::{Offered, Plan},
         info::{News, Progress},
         machine::{Call, Closing, Input, Output},
         record::{Caller, Direction},
+        registry::MAX_DEVICES,
     },
     config::Config,
     exchange::{
         Exchange, Hunting,
         calls::{CALL_VARIABLE, CallEntry, CallPlace},
-        line::{CallEvent, RingHandle, Stopped},
+        line::{CallEvent, CallFacts, Stopped},
+        ring::Ringing,
     },
     media::{
         frame::{self, FORMAT, FRAME_BYTES},
@@ -52,12 +54,12 @@ use crate::{
         timer::Timer,
         wire::{Closed, Message, Turn, Wire},
     },
-    report::Report,
+    report::{Report, time::Utc},
 };
 
-/// Events of phones that may wait for a call. Each ringing reserves two, so a group may have half
-/// as many members as this; the configuration allows fewer.
-const CALL_MAILBOX: usize = 2 * crate::config::MAX_GROUP_MEMBERS + CONTROL_EVENTS;
+/// Events of phones that may wait for a call: each phone that rings reserves two. It is a number
+/// only; room is made as it is needed.
+const CALL_MAILBOX: usize = 2 * MAX_DEVICES * crate::config::MAX_GROUP_MEMBERS + CONTROL_EVENTS;
 /// What may wait of call control's: a handful of news for each call.
 const CONTROL_EVENTS: usize = 32;
 /// How long the manager has to end a call before HANGUP does it without a cause.
@@ -85,7 +87,11 @@ pub struct Leg<S> {
     wire: Wire<S>,
     call: Call,
     events: (mpsc::Sender<CallEvent>, mpsc::Receiver<CallEvent>),
-    rings: HashMap<RingId, RingHandle>,
+    rings: HashMap<RingId, Ringing>,
+    /// Whose answer is just being taken.
+    answering: Option<LoginId>,
+    /// What phones are shown when they ring.
+    facts: Option<Arc<CallFacts>>,
     format: Option<ControlFormat>,
     frame_bytes: usize,
     media: Option<Media>,
@@ -140,6 +146,8 @@ where
             call: Call::default(),
             events: mpsc::channel(CALL_MAILBOX),
             rings: HashMap::new(),
+            answering: None,
+            facts: None,
             format: None,
             frame_bytes: FRAME_BYTES,
             media: None,
@@ -313,6 +321,12 @@ where
     fn act(&mut self) {
         let mut actions = std::mem::take(&mut self.actions);
         for action in actions.drain(..) {
+            let action = match (action, &mut self.media) {
+                (pacer::Action::Fill(silence), Some(media)) => {
+                    pacer::Action::Fill(media.fill(silence, Instant::now().into_std()))
+                }
+                (action, _) => action,
+            };
             match action {
                 pacer::Action::Send(frame) | pacer::Action::Fill(frame)
                     if self.wire.waiting() < FRAMES_WAITING =>
@@ -362,7 +376,7 @@ where
             Event::Status { queue_length } => {
                 if let Some(media) = &mut self.media {
                     self.report.asterisk_queue(queue_length);
-                    media.pacer.status(queue_length, now, &mut self.actions);
+                    media.status(queue_length, now, &mut self.actions);
                     self.act();
                 }
             }
@@ -418,8 +432,11 @@ where
             self.frame_bytes = bytes;
             self.hunting = Some(exchange.hunt());
             let (plan, is_group) = route::plan(&ext, &config);
+            self.far.caller = route::caller(&start, &config);
             self.enter(&start, Some(ext.clone()));
+            self.report.parties(Direction::In, self.far.caller.clone());
             self.report.dialled_group(is_group);
+            self.facts = Some(Arc::new(self.facts(&start, &ext, is_group, &plan)));
             info!(%call, %ext, group = is_group, "call");
             Input::Start(plan)
         } else {
@@ -454,15 +471,37 @@ where
         self.report.adopt(id, start, &ext, Extension::parse(&to_come.to).as_ref());
         info!(call = %id, %ext, "dials");
         self.enter(start, Some(ext));
+        let facts = CallFacts {
+            direction: Direction::Out,
+            caller: Caller::default(),
+            to: to_come.to,
+            is_group: false,
+            variables: Default::default(),
+            since: Utc::now(),
+            ring_time: Duration::ZERO,
+        };
         let ring = RingId(0);
-        if !handle.offer(true, &self.events.0) {
+        if !handle.offer(true, Arc::new(facts), &self.events.0) {
             return self.drive(Input::Refuse(Ending::Fault)); // a mailbox that is empty has room
         }
-        self.rings.insert(ring, handle);
+        self.rings.insert(ring, Ringing::one(handle));
         // Until now Asterisk has not begun its dialplan, so a leg that nobody wants any more calls
         // nobody.
         self.command(Command::Answer);
         self.drive(Input::Dialled(ring));
+    }
+
+    /// What phones are shown of an incoming call.
+    fn facts(&self, start: &MediaStart, to: &Extension, is_group: bool, plan: &Plan) -> CallFacts {
+        CallFacts {
+            direction: Direction::In,
+            caller: self.far.caller.clone(),
+            to: to.as_str().to_owned(),
+            is_group,
+            variables: route::shown(start, &self.context.config),
+            since: Utc::now(),
+            ring_time: plan.ring_time(),
+        }
     }
 
     /// Puts the call into the table of those that are up.
@@ -479,24 +518,43 @@ where
 
     fn phone(&mut self, event: CallEvent) {
         match event {
-            CallEvent::Answered(ring) => self.drive(Input::PhoneAnswered(ring)),
-            CallEvent::HungUp(ring) => {
-                // Freed first: the hunt may want to ring it again.
-                let talks = self.report.record.answered.is_some();
-                let why = if talks { Ending::PhoneHungUp } else { Ending::Declined };
-                if let Some(handle) = self.rings.remove(&ring) {
-                    handle.stop(why.into());
+            CallEvent::Answered(ring, login) => {
+                if self.holds(ring, login) {
+                    self.answering = Some(login);
+                    self.drive(Input::PhoneAnswered(ring));
                 }
-                self.drive(Input::PhoneHungUp(ring));
             }
-            CallEvent::Gone(ring) => {
-                self.rings.remove(&ring);
-                self.drive(Input::PhoneGone(ring));
+            CallEvent::HungUp(ring, login) => {
+                if self.holds(ring, login) {
+                    let why = match self.call.is_talking() {
+                        true => Ending::PhoneHungUp,
+                        false => Ending::Declined, // by one device for the extension
+                    };
+                    // Freed first: the hunt may want to ring it again.
+                    if let Some(ringing) = self.rings.remove(&ring) {
+                        ringing.stop(why.into());
+                    }
+                    self.drive(Input::PhoneHungUp(ring));
+                }
+            }
+            CallEvent::Gone(ring, login) => {
+                if self.lost(ring, login, Ending::PhoneLost) {
+                    self.drive(Input::PhoneGone(ring));
+                }
+            }
+            CallEvent::Unreachable(ring, login) => {
+                debug!(call = %self.report.id(), "a page doesn't show that it rings");
+                if self.lost(ring, login, Ending::Unreachable) {
+                    self.drive(Input::PhoneUnreachable(ring));
+                }
             }
             CallEvent::Caller(caller) => {
                 if self.far.caller.learn(&caller) {
                     let caller = self.far.caller.clone();
                     self.report.parties(self.far.direction, caller.clone());
+                    if let Some(facts) = &mut self.facts {
+                        Arc::make_mut(facts).caller = caller.clone(); // for whoever rings next
+                    }
                     self.tell_phones(|news| news.caller = Some(caller.clone()));
                 }
             }
@@ -508,6 +566,11 @@ where
             CallEvent::Progress(progress) => {
                 if progress > self.far.progress {
                     self.far.progress = progress;
+                    if progress == Progress::Answered
+                        && let Some(ringing) = self.rings.values().next()
+                    {
+                        self.report.answered(&ringing.ext, Instant::now().into_std());
+                    }
                     self.tell_phones(|news| news.progress = Some(progress));
                 }
             }
@@ -516,10 +579,27 @@ where
         }
     }
 
+    /// Whether this phone rings or talks under this number.
+    fn holds(&self, ring: RingId, login: LoginId) -> bool {
+        self.rings.get(&ring).is_some_and(|ringing| ringing.holds(login))
+    }
+
+    /// A phone is lost to a ringing; true if it was the last.
+    fn lost(&mut self, ring: RingId, login: LoginId, why: Ending) -> bool {
+        if !self.holds(ring, login) {
+            return false;
+        }
+        let left = self.rings.get_mut(&ring).is_some_and(|ringing| ringing.lose(login, why));
+        if !left {
+            self.rings.remove(&ring);
+        }
+        !left
+    }
+
     /// Tells whoever rings or talks.
     fn tell_phones(&self, change: impl Fn(&mut News)) {
-        for handle in self.rings.values() {
-            handle.tell(&change);
+        for ringing in self.rings.values() {
+            ringing.tell(&change);
         }
     }
 
@@ -568,8 +648,8 @@ where
                     todo.extend(more);
                 }
                 Output::Stop(ring, why) => {
-                    if let Some(handle) = self.rings.remove(&ring) {
-                        handle.stop(self.stopped(why));
+                    if let Some(ringing) = self.rings.remove(&ring) {
+                        ringing.stop(self.stopped(why));
                     }
                 }
                 Output::Answer(ring) => {
@@ -584,7 +664,9 @@ where
     }
 
     fn ring(&mut self, ring: RingId, ext: &Extension) -> Offered {
-        match self.context.exchange.ring(ext, self.report.id(), ring, &self.events.0) {
+        let Some(facts) = &self.facts else { return Offered::Away }; // made before it rings
+        let key = RingKey { call: self.report.id(), ring };
+        match self.context.exchange.ring(ext, key, facts, &self.events.0) {
             Ok(handle) => {
                 self.report.rings(ext, Instant::now().into_std());
                 self.rings.insert(ring, handle);
@@ -609,17 +691,23 @@ where
 
     fn join(&mut self, ring: RingId, now: Instant) {
         self.hunting = None;
-        let Some(handle) = self.rings.get_mut(&ring) else { return };
-        let (media, line) = Media::new(self.frame_bytes, now.into_std());
-        handle.connect(line);
-        self.report.answered(&handle.ext, now.into_std());
+        let Some(ringing) = self.rings.get_mut(&ring) else { return };
+        if let Some(login) = self.answering.take() {
+            ringing.keep(login);
+        }
+        let music = self.context.config.calls.hold_music.clone();
+        let (media, line) = Media::new(self.frame_bytes, music, now.into_std());
+        ringing.connect(line);
+        if self.far.direction == Direction::In {
+            self.report.answered(&ringing.ext, now.into_std());
+        }
         self.media = Some(media);
     }
 
     /// Before the answer a cause can be given, by the manager alone; where that doesn't end the
     /// call at once, and after the answer, HANGUP does.
     fn hang_up_asterisk(&mut self, ending: Ending, now: Instant) {
-        let answered = self.report.record.answered.is_some();
+        let answered = self.media.is_some();
         let channel = &self.report.record.channel;
         if !answered
             && !channel.is_empty()

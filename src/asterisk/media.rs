@@ -2,26 +2,39 @@
 //! pacer, what Asterisk sends goes in whole frames into the other hop.
 
 use std::{
+    sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 
 use crate::{
     call::record::AudioCounts,
-    exchange::line::AudioLine,
+    exchange::line::{AudioLine, Figures, LineState},
     media::{
-        frame::FRAME_BYTES,
+        frame::{FRAME_BYTES, time},
         framer::Framer,
+        music::{HoldMusic, Player},
         pacer::{Action, Pacer},
     },
     net::hop::{HopReceiver, HopSender, hop},
 };
 
+/// How long the far end of a call whose phone is lost hears silence before it hears music: a page
+/// that is loaded again is back before.
+pub const LOST_SILENCE: Duration = Duration::from_secs(2);
+
 /// Both directions of a call.
 pub struct Media {
     pub pacer: Pacer,
+    /// Whether the phone holds the call, is mute, or is waited for.
+    state: Arc<LineState>,
+    music: HoldMusic,
+    player: Option<Player>,
+    /// Since when the phone's connection has been seen to be lost.
+    lost_since: Option<Instant>,
+    frame_bytes: usize,
     from_phone: HopReceiver,
     to_phone: HopSender,
     /// The phone's audio in frames of the size that Asterisk asked for.
@@ -33,18 +46,24 @@ pub struct Media {
 
 impl Media {
     /// The audio of a call that is answered now, and the phone's ends of it.
-    pub fn new(frame_bytes: usize, now: Instant) -> (Self, AudioLine) {
+    pub fn new(frame_bytes: usize, music: HoldMusic, now: Instant) -> (Self, AudioLine) {
         let (to_phone, phone_in) = hop();
         let (phone_out, from_phone) = hop();
+        let state = Arc::<LineState>::default();
         let media = Self {
             pacer: Pacer::new(frame_bytes, now),
+            state: state.clone(),
+            music,
+            player: None,
+            lost_since: None,
+            frame_bytes,
             from_phone,
             to_phone,
             upward: Framer::new(frame_bytes),
             downward: Framer::new(FRAME_BYTES),
             passed_down: 0,
         };
-        (media, AudioLine { to_phone: phone_in, from_phone: phone_out })
+        (media, AudioLine { to_phone: phone_in, from_phone: phone_out, state })
     }
 
     /// Takes what the phone's task has passed on; true if there was anything. The clock is asked
@@ -56,8 +75,13 @@ impl Media {
         actions: &mut Vec<Action>,
     ) -> bool {
         let mut came = None;
+        let is_heard = !self.state.is_held() && !self.state.is_muted() && !self.state.is_detached();
         while let Poll::Ready(Some(audio)) = self.from_phone.poll_recv(cx) {
             let now = *came.get_or_insert_with(&clock);
+            if !is_heard {
+                self.upward = Framer::new(self.frame_bytes);
+                continue;
+            }
             let pacer = &mut self.pacer;
             self.upward.push(audio, |frame| pacer.push(frame, now, actions));
         }
@@ -66,10 +90,41 @@ impl Media {
 
     /// Passes on what Asterisk has sent. It never waits; what the phone is too slow for is dropped.
     pub fn pass_to_phone(&mut self, audio: Bytes) {
+        if self.state.is_held() || self.state.is_detached() {
+            self.downward = Framer::new(FRAME_BYTES);
+            return;
+        }
         let (to_phone, passed) = (&self.to_phone, &mut self.passed_down);
         self.downward.push(audio, |frame| {
             *passed += 1;
             to_phone.push(frame);
+        });
+    }
+
+    /// What goes to Asterisk where the phone sends nothing: silence; music while the phone holds the
+    /// call, and when it has been lost for a while.
+    pub fn fill(&mut self, silence: Bytes, now: Instant) -> Bytes {
+        let lost = self.state.is_detached().then(|| *self.lost_since.get_or_insert(now));
+        self.lost_since = lost;
+        let lost_long = lost.is_some_and(|at| now.saturating_duration_since(at) >= LOST_SILENCE);
+        if !self.state.is_held() && !lost_long {
+            self.player = None;
+            return silence;
+        }
+        let music = &self.music;
+        self.player.get_or_insert_with(|| music.player()).frame(silence.len())
+    }
+
+    /// Asterisk reported its queue.
+    pub fn status(&mut self, frames: u32, now: Instant, actions: &mut Vec<Action>) {
+        self.pacer.status(frames, now, actions);
+        let counts = self.counts();
+        let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        let queue = time(self.frame_bytes) * frames;
+        self.state.set_figures(Figures {
+            asterisk_queue_ms: small(queue.as_millis() as u64),
+            dropped: small(counts.dropped() - counts.dropped_phone_slow),
+            filled: small(counts.filled),
         });
     }
 

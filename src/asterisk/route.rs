@@ -1,8 +1,10 @@
 //! PURE: whom a call is for. The extension that MEDIA_START asks for, and whom to ring for it.
 
+use std::collections::BTreeMap;
+
 use super::message::{ControlFormat, MediaStart};
 use crate::{
-    call::{Extension, hunt::Plan},
+    call::{Extension, hunt::Plan, record::Caller},
     config::{Config, Strategy},
 };
 
@@ -26,6 +28,32 @@ pub fn asked_for(start: &MediaStart, format: ControlFormat, config: &Config) -> 
         (ControlFormat::Json, None) => (pattern.in_json(&start.connection_id), true),
     };
     AskedFor { extension: text.as_deref().and_then(Extension::parse), by_fallback }
+}
+
+/// Who calls, where the configuration names channel variables that say it.
+pub fn caller(start: &MediaStart, config: &Config) -> Caller {
+    let value = |name: &Option<String>| {
+        let name = name.as_ref()?;
+        start.variables.get(name).map(String::as_str)
+    };
+    let names = &config.asterisk;
+    Caller::new(
+        value(&names.caller_number_variable).unwrap_or_default(),
+        value(&names.caller_name_variable).unwrap_or_default(),
+    )
+}
+
+/// Longest value of a channel variable that a phone is shown, in bytes.
+const MAX_SHOWN: usize = 1024;
+
+/// The channel variables that phones are shown. One that is longer than [`MAX_SHOWN`] is left out:
+/// half a value would be another one.
+pub fn shown(start: &MediaStart, config: &Config) -> BTreeMap<String, String> {
+    let shown = config.asterisk.phone_variables.iter().filter_map(|name| {
+        let value = start.variables.get(name).filter(|value| value.len() <= MAX_SHOWN)?;
+        Some((name.clone(), value.clone()))
+    });
+    shown.collect()
 }
 
 /// Whom to ring for what was dialled, and whether it is a group.

@@ -19,12 +19,25 @@ pub enum Plan {
     InTurn { members: Vec<Extension>, timeout: Duration, rounds: Option<u32> },
 }
 
+impl Plan {
+    /// How long one phone rings, at most.
+    pub fn ring_time(&self) -> Duration {
+        match self {
+            Plan::Together { timeout, .. } | Plan::InTurn { timeout, .. } => *timeout,
+        }
+    }
+}
+
 /// What became of a request to ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Offered {
     /// The phone is taken by this call and rings.
     Ringing,
+    /// In a call, or not to be disturbed.
     Busy,
+    /// Logged in, and no page answers.
+    Unreachable,
+    /// Nobody is logged in, or nobody is there.
     Away,
 }
 
@@ -35,6 +48,8 @@ pub enum Fell {
     Declined,
     /// Its connection is gone.
     Gone,
+    /// Its page shows nothing.
+    Unreachable,
 }
 
 /// What the hunt asks for.
@@ -93,6 +108,7 @@ struct Seen {
     declined: bool,
     busy: bool,
     gone: bool,
+    unreachable: bool,
 }
 
 impl Hunt {
@@ -159,9 +175,10 @@ impl Hunt {
                     self.deadline = Some(now + self.timeout);
                 }
             }
-            Offered::Busy | Offered::Away => {
+            Offered::Busy | Offered::Unreachable | Offered::Away => {
                 self.members[index].state = MemberState::Quiet;
                 self.seen.busy |= what == Offered::Busy;
+                self.seen.unreachable |= what == Offered::Unreachable;
                 self.go_on(steps);
             }
         }
@@ -178,6 +195,7 @@ impl Hunt {
                 self.seen.declined = true;
             }
             Fell::Gone => self.seen.gone = true,
+            Fell::Unreachable => self.seen.unreachable = true,
         }
         self.go_on(steps);
     }
@@ -286,6 +304,7 @@ impl Hunt {
             Seen { declined: true, .. } => Ending::Declined,
             Seen { busy: true, .. } => Ending::Busy,
             Seen { gone: true, .. } => Ending::PhoneLost,
+            Seen { unreachable: true, .. } => Ending::Unreachable,
             Seen { .. } => Ending::Away,
         };
         steps.push(Step::Over(ending));

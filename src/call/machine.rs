@@ -32,6 +32,8 @@ pub enum Input {
     PhoneHungUp(RingId),
     /// A phone's connection is gone.
     PhoneGone(RingId),
+    /// A phone's page doesn't show that it rings.
+    PhoneUnreachable(RingId),
     /// Asterisk closed the call.
     AsteriskClosed(Closing),
     /// The time of [`Call::deadline`] may have come.
@@ -167,6 +169,7 @@ impl Call {
             Input::Offered(ring, what) => hunt.offered(ring, what, now, &mut steps),
             Input::PhoneHungUp(ring) => hunt.fell(ring, Fell::Declined, &mut steps),
             Input::PhoneGone(ring) => hunt.fell(ring, Fell::Gone, &mut steps),
+            Input::PhoneUnreachable(ring) => hunt.fell(ring, Fell::Unreachable, &mut steps),
             Input::Tick => hunt.expire(now, &mut steps),
             Input::PhoneAnswered(ring) => {
                 if hunt.answered(ring, &mut steps) {
@@ -336,7 +339,8 @@ mod tests {
             1 => Just(Input::Refuse(Ending::NoExtension)),
             2 => ring.clone().prop_map(Input::PhoneAnswered),
             2 => ring.clone().prop_map(Input::PhoneHungUp),
-            2 => ring.prop_map(Input::PhoneGone),
+            2 => ring.clone().prop_map(Input::PhoneGone),
+            2 => ring.prop_map(Input::PhoneUnreachable),
             1 => Just(Input::Dialled(RingId(0))),
             1 => Just(Input::AsteriskClosed(Closing::InOrder)),
             1 => Just(Input::AsteriskClosed(Closing::Lost)),
@@ -361,7 +365,9 @@ mod tests {
             all.push((Input::End(Ending::DrainTimeout), 0, 0));
             for (input, seconds, luck) in all {
                 now += Duration::from_secs(seconds);
-                if let Input::PhoneHungUp(r) | Input::PhoneGone(r) = input {
+                if let Input::PhoneHungUp(r) | Input::PhoneGone(r) | Input::PhoneUnreachable(r) =
+                    input
+                {
                     // The phone itself is quiet from here on, if it rang and no more is said.
                     if call.ringing(r).is_some() { rings.remove(&r); }
                 }

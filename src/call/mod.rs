@@ -11,6 +11,7 @@ pub mod hunt;
 pub mod info;
 pub mod machine;
 pub mod number;
+pub mod presence;
 pub mod record;
 pub mod registry;
 

@@ -10,7 +10,7 @@ use super::{
     AsteriskSide, BrowserSide, CallSettings, Config, DuplicateLogin, ExtenPattern, FormatSetting,
     Groups, Limits, LogFormat, LogSettings, OriginList, check,
     json::{MAX_FILE, Section, Sheet},
-    origin,
+    origin, phones,
     problem::Findings,
     secrets,
     values::{addresses, choice, flag, listen, seconds, text, whole},
@@ -28,6 +28,8 @@ const KEYS: &[&str] = &[
     "browser_tls", "allow_missing_origin", "handshake_timeout", "first_message_timeout",
     "max_connections_per_address", "max_connections", "login_failures_per_minute",
     "max_phone_message", "max_asterisk_message",
+    "resume_timeout", "call_waiting", "hold_music", "phone_variables", "caller_number_variable",
+    "caller_name_variable",
     "worker_threads", "ami", "dial", "state_dir", "call_table", "webhooks", "api_tokens",
 ];
 
@@ -140,11 +142,17 @@ fn asterisk(section: &Section) -> Option<AsteriskSide> {
             })
             .ok()
     });
+    let caller_number = phones::variable(section, "caller_number_variable");
+    let caller_name = phones::variable(section, "caller_name_variable");
+    let phone_variables = phones::variables(section);
     Some(AsteriskSide {
         addr: addr?,
         allowed,
         format: format?,
         extension_variable: variable?.to_owned(),
+        caller_number_variable: caller_number?,
+        caller_name_variable: caller_name?,
+        phone_variables,
         exten_search_pattern: pattern?,
     })
 }
@@ -210,12 +218,20 @@ fn calls(section: &Section) -> Option<CallSettings> {
     let duplicate_login = choice(
         section,
         "duplicate_login",
-        &[("reject", DuplicateLogin::Reject), ("replace", DuplicateLogin::Replace)],
+        &[
+            ("reject", DuplicateLogin::Reject),
+            ("replace", DuplicateLogin::Replace),
+            ("ring_all", DuplicateLogin::RingAll),
+        ],
     );
+    let phones = phones::read(section)?;
     Some(CallSettings {
         ring_timeout: ring_timeout?,
         drain_timeout: drain_timeout?,
         duplicate_login: duplicate_login?,
+        resume_timeout: phones.resume_timeout,
+        call_waiting: phones.call_waiting,
+        hold_music: phones.hold_music,
     })
 }
 

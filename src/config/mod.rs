@@ -16,6 +16,7 @@ mod item;
 mod json;
 mod origin;
 mod pattern;
+mod phones;
 mod problem;
 mod records;
 mod secrets;
@@ -33,6 +34,7 @@ use std::{
 
 use ipnet::IpNet;
 
+use crate::media::music::HoldMusic;
 pub use address::ListenAddrError;
 pub use pattern::PatternError;
 use problem::Findings;
@@ -130,6 +132,11 @@ pub struct AsteriskSide {
     pub format: FormatSetting,
     /// The channel variable that carries the extension in JSON (`WS_EXTEN`).
     pub extension_variable: String,
+    /// Channel variables that say who calls, where the dialplan sets them.
+    pub caller_number_variable: Option<String>,
+    pub caller_name_variable: Option<String>,
+    /// Channel variables that phones are shown.
+    pub phone_variables: Vec<String>,
     pub exten_search_pattern: ExtenPattern,
 }
 
@@ -185,6 +192,11 @@ pub struct CallSettings {
     pub ring_timeout: Duration,
     pub drain_timeout: Duration,
     pub duplicate_login: DuplicateLogin,
+    /// How long a phone whose connection is lost in a call is waited for.
+    pub resume_timeout: Duration,
+    /// Whether a phone that wants it may be rung in a call.
+    pub call_waiting: bool,
+    pub hold_music: HoldMusic,
 }
 
 /// What happens to a second login for an extension whose first phone is alive.
@@ -195,6 +207,8 @@ pub enum DuplicateLogin {
     Reject,
     /// The first gets `KICKED`.
     Replace,
+    /// All of them ring, and the first to answer has the call.
+    RingAll,
 }
 
 /// Groups by name, in name order.

@@ -17,7 +17,8 @@ use tokio::sync::mpsc;
 
 use super::{
     Exchange,
-    line::{CallEvent, RingHandle, Stopped},
+    line::{CallEvent, Stopped},
+    ring::RingHandle,
 };
 use crate::call::{CallId, Extension, LoginId, record::Direction};
 
@@ -162,7 +163,11 @@ mod tests {
     use super::*;
     use crate::{
         call::{RingId, RingKey, ending::Ending},
-        exchange::{PHONE_MAILBOX, PhoneHandle, Registration, ask::Why, line::PhoneCommand},
+        exchange::{
+            PHONE_MAILBOX, PhoneHandle, Registration,
+            ask::Why,
+            line::{CallFacts, PhoneCommand},
+        },
     };
 
     fn phone(exchange: &Arc<Exchange>) -> (Registration, mpsc::Receiver<PhoneCommand>) {
@@ -172,9 +177,10 @@ mod tests {
             login,
             commands,
             kicked: CancellationToken::new(),
+            resume: None,
             since: crate::report::time::Utc::now(),
         };
-        (exchange.log_in(&"2001".into(), handle).expect("free"), mailbox)
+        (exchange.log_in(&"2001".into(), handle, false).expect("free"), mailbox)
     }
 
     fn id(n: u128) -> CallId {
@@ -186,20 +192,30 @@ mod tests {
         let exchange = Exchange::new(Arc::default());
         let (login, mut mailbox) = phone(&exchange);
         exchange.dial(&login.ext, login.login, id(1), "0312345678").expect("room");
-        let busy = exchange.dial(&login.ext, login.login, id(2), "1").unwrap_err();
+        exchange.dial(&login.ext, login.login, id(2), "1").expect("a second one, as to consult");
+        let busy = exchange.dial(&login.ext, login.login, id(3), "1").unwrap_err();
         assert_eq!(busy.why, Why::Busy);
         assert_eq!(exchange.calls.to_come(id(1)), Some((login.ext.clone(), login.login)));
         let (events, _mailbox) = mpsc::channel(8);
         let mut to_come = exchange.calls.adopt(id(1)).expect("it is wanted");
         assert!(exchange.calls.adopt(id(1)).is_none());
         assert_eq!(to_come.to, "0312345678");
-        assert!(to_come.place.offer(true, &events));
+        let facts = CallFacts {
+            direction: Direction::Out,
+            caller: Default::default(),
+            to: to_come.to.clone(),
+            is_group: false,
+            variables: Default::default(),
+            since: crate::report::time::Utc::now(),
+            ring_time: Default::default(),
+        };
+        assert!(to_come.place.offer(true, Arc::new(facts), &events));
         let Some(PhoneCommand::Ring(offer)) = mailbox.recv().await else { panic!() };
         assert!(offer.direct);
         to_come.place.stop(Ending::CallerHungUp.into());
         let Some(PhoneCommand::Over(over)) = mailbox.recv().await else { panic!() };
         assert_eq!(over.0, RingKey { call: id(1), ring: RingId(0) });
-        exchange.dial(&login.ext, login.login, id(2), "1").expect("the phone is free again");
+        exchange.dial(&login.ext, login.login, id(3), "1").expect("there is room again");
     }
 
     #[tokio::test]

@@ -54,8 +54,7 @@ impl Desk {
     /// Hands a request in. If it can't be, its answer says so.
     pub fn ask(&self, ask: Ask) {
         let Some(queue) = self.queue.get() else {
-            let why = "Asterisk's manager is not configured (\"ami\")";
-            return ask.answer.give(Err(Refused::new(Why::Unavailable, why)));
+            return ask.answer.give(Err(Refused::new(Why::Unavailable, self.why_not())));
         };
         let refused = match queue.try_send(ToDesk::Ask(Box::new(ask))) {
             Ok(()) => return,
@@ -78,6 +77,14 @@ impl Desk {
     fn tell(&self, what: ToDesk) {
         if let Some(queue) = self.queue.get() {
             let _ = queue.try_send(what);
+        }
+    }
+
+    /// Why something that only the manager can do can't be done now; for a person.
+    pub fn why_not(&self) -> &'static str {
+        match self.queue.get() {
+            None => "Asterisk's manager is not configured (\"ami\")",
+            Some(_) => "Asterisk's manager is not there, or can't do that",
         }
     }
 

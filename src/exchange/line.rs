@@ -3,35 +3,47 @@
 //! Nothing that matters can be lost here: whoever will have to say something later holds a place
 //! in the other's mailbox from the beginning, and whoever vanishes says so by being dropped.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::sync::{
     mpsc::{self, OwnedPermit},
     oneshot,
 };
 
-use super::{Exchange, ask::Answered};
+use super::ask::Answered;
 use crate::{
     call::{
         CallId, Extension, LoginId, RingId, RingKey,
         ending::Ending,
         info::{News, Progress},
-        record::Caller,
+        record::{Caller, Direction},
     },
     net::{
         hop::{HopReceiver, HopSender},
-        latest::{Reader, Writer, latest},
+        io::Io,
+        latest::Reader,
+        wire::Wire,
     },
+    report::time::Utc,
 };
 
 /// What a call learns from a phone, and from call control.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallEvent {
-    Answered(RingId),
+    Answered(RingId, LoginId),
     /// Declined, or hung up.
-    HungUp(RingId),
+    HungUp(RingId, LoginId),
+    /// It is connected, and its page shows nothing.
+    Unreachable(RingId, LoginId),
     /// The connection is gone.
-    Gone(RingId),
+    Gone(RingId, LoginId),
 
     /// Call control: this is the other end. What is `None` in it is as before.
     Caller(Caller),
@@ -59,9 +71,27 @@ pub enum PhoneCommand {
     Answered(Box<Answered>),
     /// What can work has changed; the exchange says what.
     FeaturesChanged,
+    /// The extension's presence has changed; the exchange says how.
+    PresenceChanged,
+    /// The page is back: this is its new connection.
+    Attach(Box<Attach>),
     /// Is the phone alive? Answered by the pong of a ping that is sent now.
     Probe(oneshot::Sender<()>),
 }
+
+/// A page that comes back to its phone.
+#[derive(Debug)]
+pub struct Attach {
+    pub wire: Wire<Io>,
+    /// What its connection holds of the limits, for as long as it is open.
+    pub places: Places,
+    /// When its token ends, in seconds since 1970.
+    pub token_expires: u64,
+    pub call_waiting: bool,
+}
+
+/// Places among the connections; dropping them makes room.
+pub type Places = Box<dyn std::any::Any + Send + Sync>;
 
 /// Why a phone stops ringing, or its call is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +116,7 @@ pub struct Offer {
     pub ring: RingId,
     /// It is the leg of a call that this phone itself has dialled: answered without being asked.
     pub direct: bool,
+    pub facts: Arc<CallFacts>,
     pub reporter: Reporter,
     pub news: Reader<News>,
 }
@@ -95,6 +126,88 @@ pub struct Offer {
 pub struct AudioLine {
     pub to_phone: HopReceiver,
     pub from_phone: HopSender,
+    pub state: Arc<LineState>,
+}
+
+/// How a call's audio stands: states, not events, so each is simply looked at, and none can be lost.
+#[derive(Debug, Default)]
+pub struct LineState {
+    /// The phone's side: the far end hears music.
+    held: AtomicBool,
+    /// The phone's side: the far end hears silence, whatever the phone sends.
+    muted: AtomicBool,
+    /// The phone's side: its connection is lost.
+    detached: AtomicBool,
+    /// The call's side: Asterisk's queue, and what was dropped and filled since the answer.
+    figures: [AtomicU32; 3],
+}
+
+/// What the call's side knows of its audio.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    pub asterisk_queue_ms: u32,
+    pub dropped: u32,
+    pub filled: u32,
+}
+
+impl LineState {
+    pub fn set_held(&self, on: bool) {
+        self.held.store(on, Ordering::Release);
+    }
+
+    pub fn set_muted(&self, on: bool) {
+        self.muted.store(on, Ordering::Release);
+    }
+
+    pub fn set_detached(&self, on: bool) {
+        self.detached.store(on, Ordering::Release);
+    }
+
+    pub fn is_held(&self) -> bool {
+        self.held.load(Ordering::Acquire)
+    }
+
+    pub fn is_muted(&self) -> bool {
+        self.muted.load(Ordering::Acquire)
+    }
+
+    pub fn is_detached(&self) -> bool {
+        self.detached.load(Ordering::Acquire)
+    }
+
+    pub fn set_figures(&self, figures: Figures) {
+        let Figures { asterisk_queue_ms, dropped, filled } = figures;
+        for (cell, value) in self.figures.iter().zip([asterisk_queue_ms, dropped, filled]) {
+            cell.store(value, Ordering::Relaxed);
+        }
+    }
+
+    pub fn figures(&self) -> Figures {
+        let [asterisk_queue_ms, dropped, filled] =
+            [0, 1, 2].map(|n: usize| self.figures[n].load(Ordering::Relaxed));
+        Figures { asterisk_queue_ms, dropped, filled }
+    }
+}
+
+impl Offer {
+    pub fn key(&self) -> RingKey {
+        RingKey { call: self.call, ring: self.ring }
+    }
+}
+
+/// What is known of a call when it rings. Everything that changes later is [`News`].
+#[derive(Debug, Clone)]
+pub struct CallFacts {
+    pub direction: Direction,
+    pub caller: Caller,
+    /// What was dialled: the extension, or a group's name.
+    pub to: String,
+    pub is_group: bool,
+    /// The channel variables that the configuration shows to phones.
+    pub variables: BTreeMap<String, String>,
+    pub since: Utc,
+    /// How long it rings here.
+    pub ring_time: Duration,
 }
 
 /// The phone's way to tell its call: two places in the call's mailbox, reserved before it rang.
@@ -102,29 +215,41 @@ pub struct AudioLine {
 #[derive(Debug)]
 pub struct Reporter {
     ring: RingId,
+    login: LoginId,
     answer: Option<OwnedPermit<CallEvent>>,
     end: Option<OwnedPermit<CallEvent>>,
 }
 
 impl Reporter {
     /// `None` if the call's mailbox is full, which it is sized never to be.
-    pub(super) fn new(ring: RingId, events: &mpsc::Sender<CallEvent>) -> Option<Self> {
+    pub(super) fn new(
+        ring: RingId,
+        login: LoginId,
+        events: &mpsc::Sender<CallEvent>,
+    ) -> Option<Self> {
         let answer = events.clone().try_reserve_owned().ok()?;
         let end = events.clone().try_reserve_owned().ok()?;
-        Some(Self { ring, answer: Some(answer), end: Some(end) })
+        Some(Self { ring, login, answer: Some(answer), end: Some(end) })
     }
 
     /// The phone answered. The first time counts.
     pub fn answered(&mut self) {
         if let Some(permit) = self.answer.take() {
-            permit.send(CallEvent::Answered(self.ring));
+            permit.send(CallEvent::Answered(self.ring, self.login));
         }
     }
 
     /// The phone declined or hung up. The first time counts.
     pub fn hung_up(&mut self) {
         if let Some(permit) = self.end.take() {
-            permit.send(CallEvent::HungUp(self.ring));
+            permit.send(CallEvent::HungUp(self.ring, self.login));
+        }
+    }
+
+    /// The phone's page shows nothing. The first end counts.
+    pub fn unreachable(&mut self) {
+        if let Some(permit) = self.end.take() {
+            permit.send(CallEvent::Unreachable(self.ring, self.login));
         }
     }
 }
@@ -132,93 +257,7 @@ impl Reporter {
 impl Drop for Reporter {
     fn drop(&mut self) {
         if let Some(permit) = self.end.take() {
-            permit.send(CallEvent::Gone(self.ring));
+            permit.send(CallEvent::Gone(self.ring, self.login));
         }
-    }
-}
-
-/// A call's hold on a phone. Dropping it tells the phone that it is over and then frees it for
-/// the next call, in this order, so that the next call's ring comes behind.
-#[derive(Debug)]
-pub struct RingHandle {
-    exchange: Arc<Exchange>,
-    pub ext: Extension,
-    login: LoginId,
-    key: RingKey,
-    /// Three places in the phone's mailbox.
-    offer: Option<OwnedPermit<PhoneCommand>>,
-    connected: Option<OwnedPermit<PhoneCommand>>,
-    over: Option<OwnedPermit<PhoneCommand>>,
-    news: Option<Writer<News>>,
-}
-
-impl RingHandle {
-    /// From here on, dropping it releases the phone.
-    pub(super) fn new(
-        exchange: Arc<Exchange>,
-        ext: Extension,
-        login: LoginId,
-        key: RingKey,
-    ) -> Self {
-        Self { exchange, ext, login, key, offer: None, connected: None, over: None, news: None }
-    }
-
-    /// Takes the places; false if the phone's task has fallen behind, and so counts as away.
-    pub(super) fn reserve(&mut self, commands: &mpsc::Sender<PhoneCommand>) -> bool {
-        self.offer = commands.clone().try_reserve_owned().ok();
-        self.connected = commands.clone().try_reserve_owned().ok();
-        self.over = commands.clone().try_reserve_owned().ok();
-        self.offer.is_some() && self.connected.is_some() && self.over.is_some()
-    }
-
-    pub fn login(&self) -> LoginId {
-        self.login
-    }
-
-    /// Offers the call to the phone; false if the call's own mailbox is full, which it is sized
-    /// never to be. `direct` is for the leg of a call that the phone itself has dialled.
-    pub fn offer(&mut self, direct: bool, events: &mpsc::Sender<CallEvent>) -> bool {
-        let RingKey { call, ring } = self.key;
-        let Some(reporter) = Reporter::new(ring, events) else { return false };
-        let (writer, news) = latest();
-        self.news = Some(writer);
-        let offer = Offer { call, ring, direct, reporter, news };
-        if let Some(place) = self.offer.take() {
-            place.send(PhoneCommand::Ring(Box::new(offer)));
-        }
-        true
-    }
-
-    /// The phone's answer was in time: here is its audio.
-    pub fn connect(&mut self, line: AudioLine) {
-        if let Some(permit) = self.connected.take() {
-            permit.send(PhoneCommand::Connected(Box::new((self.key, line))));
-        }
-    }
-
-    /// Lets the phone know something of its call.
-    pub fn tell(&self, change: impl FnOnce(&mut News)) {
-        if let Some(news) = &self.news {
-            news.change(change);
-        }
-    }
-
-    /// It is over for this phone, and why.
-    pub fn stop(mut self, why: Stopped) {
-        self.say_over(why);
-    }
-
-    fn say_over(&mut self, why: Stopped) {
-        if let Some(permit) = self.over.take() {
-            permit.send(PhoneCommand::Over(Box::new((self.key, why))));
-        }
-    }
-}
-
-impl Drop for RingHandle {
-    fn drop(&mut self) {
-        // Whoever knows why has said so before.
-        self.say_over(Ending::Fault.into());
-        self.exchange.release(&self.ext, self.key.call, self.key.ring);
     }
 }

@@ -8,6 +8,8 @@ pub mod ask;
 pub mod calls;
 pub mod desk;
 pub mod line;
+pub mod resume;
+pub mod ring;
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -23,14 +25,17 @@ use crate::{
     call::{
         CallId, Extension, LoginId, RingId, RingKey,
         hunt::Offered,
-        registry::{Claim, Registry},
+        presence::{Presence, Presences, Readiness},
+        registry::{Claim, Device, Registry, Standing},
     },
     config::FormatSetting,
     exchange::{
         ask::{Refused, Why},
         calls::{Calls, ToCome},
         desk::{Desk, Features},
-        line::{CallEvent, PhoneCommand, RingHandle},
+        line::{CallEvent, CallFacts, PhoneCommand},
+        resume::ResumeId,
+        ring::{RingHandle, Ringing},
     },
     report::{feed::Feed, metrics::Metrics, time::Utc},
     tap::Taps,
@@ -49,6 +54,8 @@ pub struct PhoneHandle {
     pub kicked: CancellationToken,
     /// When it logged in.
     pub since: Utc,
+    /// By which its page may come back; `None` for a dialect that can't.
+    pub resume: Option<ResumeId>,
 }
 
 /// A login, for those who look on.
@@ -60,10 +67,19 @@ pub struct Login {
     pub call: Option<CallId>,
 }
 
+/// A login that holds an extension which another wants.
+#[derive(Debug, Clone)]
+pub struct Holder {
+    pub phone: PhoneHandle,
+    pub in_call: bool,
+    pub standing: Standing,
+}
+
 /// The switchboard. Shared by every task, for as long as the gateway runs.
 #[derive(Debug)]
 pub struct Exchange {
     registry: Mutex<Registry<PhoneHandle>>,
+    presences: Mutex<Presences>,
     next_login: AtomicU64,
     /// Cancelled when the gateway begins to stop: no call and no login is taken any more.
     pub draining: CancellationToken,
@@ -104,6 +120,7 @@ impl Exchange {
     pub fn with_ami(metrics: Arc<Metrics>, ami: Ami) -> Arc<Self> {
         Arc::new(Self {
             registry: Mutex::default(),
+            presences: Mutex::default(),
             next_login: AtomicU64::new(1),
             draining: CancellationToken::new(),
             leaving: CancellationToken::new(),
@@ -129,21 +146,26 @@ impl Exchange {
         LoginId(self.next_login.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Logs a phone in, or gives the one that holds the extension.
+    /// Logs a phone in, `beside` others of its extension if that is allowed, or gives those that
+    /// hold it.
     pub fn log_in(
         self: &Arc<Self>,
         ext: &Extension,
         handle: PhoneHandle,
-    ) -> Result<Registration, PhoneHandle> {
+        beside: bool,
+    ) -> Result<Registration, Vec<Holder>> {
         let login = handle.login;
         let mut registry = self.registry();
-        match registry.register(ext, login, handle) {
-            Ok(()) => {
-                self.metrics.phones.set(registry.len() as i64);
-                Ok(Registration { exchange: self.clone(), ext: ext.clone(), login })
-            }
-            Err((_, holder)) => Err(holder.clone()),
+        if !registry.register(ext, login, handle, beside) {
+            return Err(holders(&registry, ext));
         }
+        self.metrics.phones.set(registry.len() as i64);
+        Ok(Registration { exchange: self.clone(), ext: ext.clone(), login })
+    }
+
+    /// Who is logged in as this extension.
+    pub fn holders(&self, ext: &Extension) -> Vec<Holder> {
+        holders(&self.registry(), ext)
     }
 
     /// Takes an extension away from a login that is dead or replaced, and ends its task.
@@ -162,28 +184,39 @@ impl Exchange {
         phone
     }
 
-    /// Rings a phone for a call: it is this call's until the handle is dropped.
+    /// Rings an extension's phones for a call: they are this call's until the handle is dropped.
     pub fn ring(
         self: &Arc<Self>,
         ext: &Extension,
-        call: CallId,
-        ring: RingId,
+        key: RingKey,
+        facts: &Arc<CallFacts>,
         events: &mpsc::Sender<CallEvent>,
-    ) -> Result<RingHandle, Offered> {
+    ) -> Result<Ringing, Offered> {
+        match self.readiness(ext) {
+            Readiness::Ready => {}
+            Readiness::Dnd => return Err(Offered::Busy),
+            Readiness::Away | Readiness::Wrapup => return Err(Offered::Away),
+        }
         let mut registry = self.registry();
-        let phone = match registry.claim(ext, call, ring) {
+        let phones = match registry.claim(ext, key) {
             Claim::Away => return Err(Offered::Away),
+            Claim::Unreachable => return Err(Offered::Unreachable),
             Claim::Busy => return Err(Offered::Busy),
-            Claim::Taken(phone) => phone.clone(),
+            Claim::Taken(phones) => phones,
         };
         self.metrics.phones_busy.set(registry.taken() as i64);
         drop(registry);
-        let key = RingKey { call, ring };
-        let mut handle = RingHandle::new(self.clone(), ext.clone(), phone.login, key);
-        if !handle.reserve(&phone.commands) || !handle.offer(false, events) {
+        let mut ringing = Vec::with_capacity(phones.len());
+        for (login, phone) in phones {
+            let mut handle = RingHandle::new(self.clone(), ext.clone(), login, key);
+            if handle.reserve(&phone.commands) && handle.offer(false, facts.clone(), events) {
+                ringing.push(handle);
+            }
+        }
+        if ringing.is_empty() {
             return Err(Offered::Away);
         }
-        Ok(handle)
+        Ok(Ringing::new(ext.clone(), ringing))
     }
 
     /// Takes a place at this phone for a call that it wants to make. Until the call's leg comes
@@ -199,24 +232,66 @@ impl Exchange {
         if self.is_draining() {
             return refused(Why::Draining, "the gateway is stopping");
         }
-        let ring = RingId(0);
+        let key = RingKey { call, ring: RingId(0) };
         let mut registry = self.registry();
-        let phone = match registry.claim(ext, call, ring) {
-            Claim::Taken(phone) if phone.login == login => phone.clone(),
-            Claim::Taken(_) | Claim::Away => {
-                registry.release(ext, call, ring);
-                return refused(Why::WrongState, "this login has been replaced");
-            }
-            Claim::Busy => return refused(Why::Busy, "this phone has as many calls as it may"),
+        let Some(phone) = registry.claim_own(ext, login, key) else {
+            return refused(Why::Busy, "this phone has as many calls as it may");
         };
         self.metrics.phones_busy.set(registry.taken() as i64);
         drop(registry);
-        let mut handle = RingHandle::new(self.clone(), ext.clone(), login, RingKey { call, ring });
+        let mut handle = RingHandle::new(self.clone(), ext.clone(), login, key);
         if !handle.reserve(&phone.commands) {
             return refused(Why::RateLimited, "this phone has fallen behind");
         }
         self.calls.expect(call, ToCome { place: handle, to: to.to_owned() });
         Ok(())
+    }
+
+    /// How many calls may ring this phone at once.
+    pub fn set_room(&self, ext: &Extension, login: LoginId, room: u8) {
+        self.registry().set_room(ext, login, room);
+    }
+
+    /// Whether this phone can be rung. The extension's phones learn it, if it is news for them.
+    pub fn set_standing(&self, ext: &Extension, login: LoginId, standing: Standing) {
+        let mut registry = self.registry();
+        if registry.set_standing(ext, login, standing) {
+            tell_presence(&registry, ext);
+        }
+    }
+
+    /// Whether a page of this extension answers.
+    pub fn is_reachable(&self, ext: &Extension) -> bool {
+        self.registry().is_reachable(ext)
+    }
+
+    fn presences(&self) -> MutexGuard<'_, Presences> {
+        self.presences.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn readiness(&self, ext: &Extension) -> Readiness {
+        self.presences().readiness(ext, tokio::time::Instant::now().into_std())
+    }
+
+    pub fn presence(&self, ext: &Extension) -> Presence {
+        self.presences().get(ext, tokio::time::Instant::now().into_std())
+    }
+
+    /// A person says how an extension is to be called; all its phones learn it. False if there is
+    /// no room for one more.
+    pub fn set_presence(&self, ext: &Extension, presence: Presence) -> bool {
+        if !self.presences().set(ext, presence) {
+            return false;
+        }
+        tell_presence(&self.registry(), ext);
+        true
+    }
+
+    /// A presence's time may be over.
+    pub fn expire_presence(&self, ext: &Extension) {
+        if self.presences().expire(ext, tokio::time::Instant::now().into_std()) {
+            tell_presence(&self.registry(), ext);
+        }
     }
 
     /// Call control says what it can do now; every phone learns it, if that is news.
@@ -229,9 +304,9 @@ impl Exchange {
         }
     }
 
-    fn release(&self, ext: &Extension, call: CallId, ring: RingId) {
+    fn release(&self, ext: &Extension, login: LoginId, key: RingKey) {
         let mut registry = self.registry();
-        registry.release(ext, call, ring);
+        registry.release(ext, login, key);
         self.metrics.phones_busy.set(registry.taken() as i64);
     }
 
@@ -290,6 +365,22 @@ impl Exchange {
     }
 }
 
+fn holders(registry: &Registry<PhoneHandle>, ext: &Extension) -> Vec<Holder> {
+    let holder = |device: &Device<PhoneHandle>| Holder {
+        phone: device.handle.clone(),
+        in_call: device.is_taken(),
+        standing: device.standing(),
+    };
+    registry.of(ext).iter().map(holder).collect()
+}
+
+fn tell_presence(registry: &Registry<PhoneHandle>, ext: &Extension) {
+    for device in registry.of(ext) {
+        // One that is behind reads it later.
+        let _ = device.handle.commands.try_send(PhoneCommand::PresenceChanged);
+    }
+}
+
 /// A call that hunts.
 #[derive(Debug)]
 pub struct Hunting(Arc<Exchange>);
@@ -298,6 +389,19 @@ impl Drop for Hunting {
     fn drop(&mut self) {
         self.0.hunts.fetch_sub(1, Ordering::AcqRel);
         self.0.leave_if_no_call_hunts();
+    }
+}
+
+impl Registration {
+    pub fn exchange(&self) -> &Arc<Exchange> {
+        &self.exchange
+    }
+
+    /// The way into this login's own mailbox, for answers; `None` if it has been taken away.
+    pub fn commands(&self) -> Option<mpsc::Sender<PhoneCommand>> {
+        let registry = self.exchange.registry();
+        let device = registry.of(&self.ext).iter().find(|device| device.login == self.login)?;
+        Some(device.handle.commands.clone())
     }
 }
 

@@ -76,6 +76,11 @@ impl HopReceiver {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).dropped
     }
 
+    /// How many frames wait.
+    pub fn waiting(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).frames.len()
+    }
+
     /// The next frame; `None` when there will be none.
     pub fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);

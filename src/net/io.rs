@@ -20,6 +20,9 @@ use tokio_rustls::server::TlsStream;
 pub enum Io {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    /// Memory, for tests whose time stands still.
+    #[cfg(test)]
+    Memory(tokio::io::DuplexStream),
 }
 
 impl AsyncRead for Io {
@@ -31,6 +34,8 @@ impl AsyncRead for Io {
         match self.get_mut() {
             Io::Plain(s) => Pin::new(s).poll_read(cx, buf),
             Io::Tls(s) => Pin::new(s.as_mut()).poll_read(cx, buf),
+            #[cfg(test)]
+            Io::Memory(s) => Pin::new(s).poll_read(cx, buf),
         }
     }
 }
@@ -44,6 +49,8 @@ impl AsyncWrite for Io {
         match self.get_mut() {
             Io::Plain(s) => Pin::new(s).poll_write(cx, buf),
             Io::Tls(s) => Pin::new(s.as_mut()).poll_write(cx, buf),
+            #[cfg(test)]
+            Io::Memory(s) => Pin::new(s).poll_write(cx, buf),
         }
     }
 
@@ -51,6 +58,8 @@ impl AsyncWrite for Io {
         match self.get_mut() {
             Io::Plain(s) => Pin::new(s).poll_flush(cx),
             Io::Tls(s) => Pin::new(s.as_mut()).poll_flush(cx),
+            #[cfg(test)]
+            Io::Memory(s) => Pin::new(s).poll_flush(cx),
         }
     }
 
@@ -58,6 +67,8 @@ impl AsyncWrite for Io {
         match self.get_mut() {
             Io::Plain(s) => Pin::new(s).poll_shutdown(cx),
             Io::Tls(s) => Pin::new(s.as_mut()).poll_shutdown(cx),
+            #[cfg(test)]
+            Io::Memory(s) => Pin::new(s).poll_shutdown(cx),
         }
     }
 }

@@ -1,9 +1,10 @@
-//! From the 101 to the login's end: who holds the extension, and whether that one is alive.
+//! From a good token to the login's end: who holds the extension, whether that one is alive, and
+//! whether it is the same page that comes back.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     sync::{mpsc, oneshot},
     time::timeout,
 };
@@ -12,14 +13,27 @@ use tracing::{info, warn};
 
 use super::{
     plain::ToPhone,
-    task::{CLOSE_POLICY, LoginEnd, PhoneTask},
+    task::{CLOSE_POLICY, LoginEnd, PhoneTask, V1},
+    token::Claims,
+    v1::{
+        close,
+        errors::{Code, Error},
+        says,
+    },
 };
 use crate::{
-    call::Extension,
-    config::DuplicateLogin,
-    exchange::{Exchange, PHONE_MAILBOX, PhoneHandle, Registration, line::PhoneCommand},
-    net::wire::{Message, Wire},
-    report::metrics::ReasonLabel,
+    call::{Extension, registry::Standing},
+    config::{Config, DuplicateLogin},
+    exchange::{
+        Exchange, Holder, PHONE_MAILBOX, PhoneHandle, Registration,
+        line::{Attach, PhoneCommand, Places},
+        resume::ResumeId,
+    },
+    net::{
+        io::Io,
+        wire::{Message, Wire},
+    },
+    report::{metrics::ReasonLabel, time::Utc},
 };
 
 /// How long the holder of an extension has to answer a ping before it counts as dead.
@@ -27,36 +41,112 @@ pub const PROBE_TIME: Duration = Duration::from_secs(1);
 /// How often a login that meets others who log in at the same moment tries again.
 const ATTEMPTS: usize = 4;
 
-/// Serves one phone whose token was good, to its end.
-pub async fn serve<S>(
-    mut wire: Wire<S>,
-    ext: Extension,
-    remote: std::net::IpAddr,
-    duplicate: DuplicateLogin,
-    exchange: Arc<Exchange>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let (commands, mailbox) = mpsc::channel(PHONE_MAILBOX);
-    let kicked = CancellationToken::new();
-    let handle = PhoneHandle {
-        login: exchange.next_login(),
-        commands,
-        kicked: kicked.clone(),
-        since: crate::report::time::Utc::now(),
-    };
-    let Some(registration) = log_in(&ext, handle, duplicate, &exchange).await else {
-        warn!(%ext, %remote, "second login refused: the extension is logged in and alive");
-        exchange.metrics.login_failed("busy");
+/// A phone whose token was good.
+pub struct Arrival {
+    pub wire: Wire<Io>,
+    pub places: Places,
+    pub ext: Extension,
+    pub remote: IpAddr,
+    pub exchange: Arc<Exchange>,
+}
+
+/// What a login of `goastgateway.v1` says beside its token.
+pub struct Wishes {
+    pub claims: Claims,
+    pub resume: Option<ResumeId>,
+    pub call_waiting: bool,
+    pub config: Arc<ArcSwap<Config>>,
+}
+
+/// Whose an extension is to be.
+enum Verdict {
+    /// A new login's.
+    New(Registration),
+    /// This one's again, which waits for its page.
+    Back(PhoneHandle),
+    /// Somebody else's.
+    InUse,
+}
+
+/// Serves a phone of the plain-text dialect to its end.
+pub async fn serve_plain(arrival: Arrival, duplicate: DuplicateLogin) {
+    let Arrival { mut wire, places, ext, remote, exchange } = arrival;
+    let (handle, mailbox) = handle(&exchange, None);
+    let kicked = handle.kicked.clone();
+    let Verdict::New(registration) = settle(&ext, handle, None, false, duplicate, &exchange).await
+    else {
+        refused(&exchange, &ext, remote);
         let _ = wire.send(Message::text(ToPhone::Busy.as_str()));
         wire.close(CLOSE_POLICY, "the extension is logged in elsewhere").await;
         return;
     };
-    let login = registration.login;
+    let task = PhoneTask::plain(wire, places, registration, mailbox, kicked);
+    run(task, &ext, remote, &exchange).await;
+}
+
+/// Serves a phone of `goastgateway.v1` to its end, or hands its connection to the task that waits
+/// for it.
+pub async fn serve_v1(arrival: Arrival, wishes: Wishes) {
+    let Arrival { mut wire, mut places, ext, remote, exchange } = arrival;
+    let Wishes { claims, resume, call_waiting, config } = wishes;
+    let duplicate = config.load().calls.duplicate_login;
+    let mut bytes = [0; 16];
+    if aws_lc_rs::rand::fill(&mut bytes).is_err() {
+        return; // without random numbers nobody could come back safely
+    }
+    let own = ResumeId::new(bytes);
+    for _ in 0..ATTEMPTS {
+        let (handle, mailbox) = handle(&exchange, Some(own));
+        let kicked = handle.kicked.clone();
+        match settle(&ext, handle, resume.as_ref(), true, duplicate, &exchange).await {
+            Verdict::New(registration) => {
+                let v1 = V1::new(config, own, claims.exp, call_waiting);
+                let task = PhoneTask::v1(wire, places, registration, mailbox, kicked, v1);
+                return run(task, &ext, remote, &exchange).await;
+            }
+            Verdict::Back(phone) => {
+                let attach = Attach { wire, places, token_expires: claims.exp, call_waiting };
+                match phone.commands.try_send(PhoneCommand::Attach(Box::new(attach))) {
+                    Ok(()) => return,
+                    // It has ended, or has much to do, in this very moment.
+                    Err(refused) => match refused.into_inner() {
+                        PhoneCommand::Attach(attach) => {
+                            Attach { wire, places, .. } = *attach;
+                            tokio::task::yield_now().await;
+                        }
+                        _ => return,
+                    },
+                }
+            }
+            Verdict::InUse => break,
+        }
+    }
+    refused(&exchange, &ext, remote);
+    let error = Error::new(Code::ExtensionInUse, "the extension is logged in elsewhere");
+    let _ = wire.send(Message::text(says::ToPhone::error(None, &error).json()));
+    wire.close(close::IN_USE, "the extension is logged in elsewhere").await;
+    drop(places);
+}
+
+fn handle(
+    exchange: &Exchange,
+    resume: Option<ResumeId>,
+) -> (PhoneHandle, mpsc::Receiver<PhoneCommand>) {
+    let (commands, mailbox) = mpsc::channel(PHONE_MAILBOX);
+    let kicked = CancellationToken::new();
+    let (login, since) = (exchange.next_login(), Utc::now());
+    (PhoneHandle { login, commands, kicked, since, resume }, mailbox)
+}
+
+fn refused(exchange: &Exchange, ext: &Extension, remote: IpAddr) {
+    warn!(%ext, %remote, "second login refused: the extension is logged in and alive");
+    exchange.metrics.login_failed("busy");
+}
+
+async fn run(task: PhoneTask, ext: &Extension, remote: IpAddr, exchange: &Exchange) {
+    let login = task.login();
     info!(%ext, %remote, login = login.0, "phone logged in");
     exchange.metrics.logins.inc();
-    let leaving = exchange.leaving.clone();
-    let task = PhoneTask::new(wire, registration, mailbox, kicked, leaving);
     let end = Box::pin(task.run()).await;
     let reason = end.as_str();
     if end == LoginEnd::Silent {
@@ -67,25 +157,60 @@ pub async fn serve<S>(
     exchange.metrics.phones_lost.get_or_create(&ReasonLabel { reason }).inc();
 }
 
-async fn log_in(
+/// Decides whose an extension is. `returns` is whether this dialect can take over a login that is
+/// there.
+async fn settle(
     ext: &Extension,
     handle: PhoneHandle,
+    resume: Option<&ResumeId>,
+    returns: bool,
     duplicate: DuplicateLogin,
     exchange: &Arc<Exchange>,
-) -> Option<Registration> {
+) -> Verdict {
     for _ in 0..ATTEMPTS {
-        let holder = match exchange.log_in(ext, handle.clone()) {
-            Ok(registration) => return Some(registration),
-            Err(holder) => holder,
-        };
-        if duplicate == DuplicateLogin::Reject && is_alive(&holder).await {
-            return None;
+        if returns && let Some(phone) = comes_back(&exchange.holders(ext), resume) {
+            return Verdict::Back(phone);
         }
-        if exchange.evict(ext, holder.login) {
-            info!(%ext, login = holder.login.0, "older login dropped for a newer one");
+        let beside = duplicate == DuplicateLogin::RingAll;
+        let holders = match exchange.log_in(ext, handle.clone(), beside) {
+            Ok(registration) => return Verdict::New(registration),
+            Err(holders) => holders,
+        };
+        let Some(holder) = first_dead(&holders, duplicate).await else { return Verdict::InUse };
+        if returns && holder.in_call && holder.phone.resume.is_some() {
+            // A call outlives the page that it was answered in, whoever noticed first.
+            return Verdict::Back(holder.phone.clone());
+        }
+        if exchange.evict(ext, holder.phone.login) {
+            info!(%ext, login = holder.phone.login.0, "older login dropped for a newer one");
         }
     }
-    None
+    Verdict::InUse
+}
+
+/// The login that a page is, which comes back: the one that it names, or one that is waited for.
+fn comes_back(holders: &[Holder], resume: Option<&ResumeId>) -> Option<PhoneHandle> {
+    let named = |holder: &&Holder| match (&holder.phone.resume, resume) {
+        (Some(own), Some(named)) => own.is(named),
+        _ => false,
+    };
+    let waited =
+        |holder: &&Holder| holder.standing == Standing::Detached && holder.phone.resume.is_some();
+    let found = holders.iter().find(named).or_else(|| holders.iter().find(waited));
+    found.map(|holder| holder.phone.clone())
+}
+
+/// Who makes room: the first who doesn't answer; where the newer one wins, simply the first.
+async fn first_dead(holders: &[Holder], duplicate: DuplicateLogin) -> Option<&Holder> {
+    if duplicate == DuplicateLogin::Replace {
+        return holders.first();
+    }
+    // All at once: a page that logs in doesn't wait a second for each.
+    let asked = holders.iter().map(|holder| async move {
+        holder.standing != Standing::Detached && is_alive(&holder.phone).await
+    });
+    let alive = futures_util::future::join_all(asked).await;
+    holders.iter().zip(alive).find_map(|(holder, alive)| (!alive).then_some(holder))
 }
 
 /// Whether a phone answers a ping. It must be asked through its own task, which owns the socket.

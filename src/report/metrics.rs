@@ -33,6 +33,9 @@ pub struct Metrics {
     pub reloads: Family<ReasonLabel, Counter>,
     pub ami_up: Gauge,
     pub records: RecordMetrics,
+    /// What pages measure, once a second in a call.
+    page_ms: Family<MeasureLabel, Histogram, fn() -> Histogram>,
+    feedback: Family<FeedbackLabel, Counter>,
     registry: Registry,
 }
 
@@ -63,6 +66,20 @@ pub struct DropLabel {
 pub struct ReasonLabel {
     pub reason: &'static str,
 }
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct MeasureLabel {
+    pub measure: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct FeedbackLabel {
+    pub score: &'static str,
+    pub issue: &'static str,
+}
+
+/// Milliseconds that a page may claim; what is beyond is no measurement.
+const PAGE_MS: std::ops::RangeInclusive<f64> = 0.0..=60_000.0;
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -130,6 +147,12 @@ impl Metrics {
             ),
             reloads: metric!("reloads", "Reloads of the configuration", Family::default()),
             ami_up: metric!("ami_up", "Whether Asterisk's manager is there", Gauge::default()),
+            page_ms: metric!(
+                "page_milliseconds",
+                "What pages measure in calls: delay end to end, playout buffer, round trip",
+                Family::new_with_constructor(page_histogram as fn() -> Histogram)
+            ),
+            feedback: metric!("feedback", "What people say of their calls", Family::default()),
             registry: r,
         }
     }
@@ -156,6 +179,28 @@ impl Metrics {
         self.login_failures.get_or_create(&ReasonLabel { reason }).inc();
     }
 
+    /// What a page measured; what it didn't, or can't have, is left out.
+    pub fn phone_stats(&self, measures: &[(&'static str, Option<f64>)]) {
+        for (measure, value) in measures {
+            if let Some(value) = value.filter(|value| PAGE_MS.contains(value)) {
+                self.page_ms.get_or_create(&MeasureLabel { measure }).observe(value);
+            }
+        }
+    }
+
+    /// A person's verdict on a call, 1 to 5.
+    pub fn phone_feedback(&self, score: u8, issue: Option<&'static str>) {
+        let score = match score {
+            1 => "1",
+            2 => "2",
+            3 => "3",
+            4 => "4",
+            _ => "5",
+        };
+        let label = FeedbackLabel { score, issue: issue.unwrap_or("none") };
+        self.feedback.get_or_create(&label).inc();
+    }
+
     /// The text that Prometheus reads (OpenMetrics).
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -163,6 +208,10 @@ impl Metrics {
         let _ = encode(&mut text, &self.registry);
         text
     }
+}
+
+fn page_histogram() -> Histogram {
+    Histogram::new([10.0, 20.0, 40.0, 60.0, 80.0, 120.0, 160.0, 240.0, 400.0, 800.0, 2000.0])
 }
 
 #[cfg(test)]

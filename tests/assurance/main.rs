@@ -135,7 +135,8 @@ bodies! {
     any_frames_are_heard_the_same_however_they_are_cut "ws";
     any_inputs_give_a_call_one_ending "call";
     any_answers_end_a_hunt "hunt";
-    every_ringing_of_a_phone_is_hung_up_once "session";
+    every_call_that_a_phone_was_told_of_ends_for_it_once "session";
+    any_text_is_a_message_of_the_phone_protocol_or_none "phone_v1";
     audio_is_never_too_far_ahead_and_every_frame_is_counted "pacer";
     any_text_is_a_time_a_cursor_a_profile_or_nothing "record_texts";
 }

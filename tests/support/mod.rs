@@ -6,6 +6,7 @@
 #![allow(dead_code)]
 
 pub mod manager;
+pub mod v1;
 
 use std::{
     future::Future,

@@ -1,0 +1,570 @@
+//! The task of one login: it owns the phone's socket, and is the only one to write to it.
+//!
+//! It carries out what [`Session`] decides and moves audio between the socket and the active call's
+//! hops. What differs between the dialects is in `plain` and `v1`; `slot` is one call of the
+//! phone's, `back` what happens when the socket is lost and found again.
+
+mod back;
+mod plain;
+mod slot;
+mod v1;
+mod v1_says;
+
+use std::{
+    future::{Future, poll_fn},
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+pub use self::{back::bye, v1::V1};
+use self::{plain::Plain, slot::Slot};
+use super::session::{Input, Output, Session, Wrong};
+use crate::{
+    call::{CallId, LoginId, ending::Ending, info::Progress, record::Direction},
+    exchange::{
+        Registration,
+        line::{Offer, PhoneCommand, Places, Stopped},
+    },
+    net::{
+        bell::Bell,
+        io::Io,
+        timer::Timer,
+        wire::{Closed, Message, Turn, Wire},
+    },
+};
+
+/// Questions about the phone's life that wait for its pong; each comes from a second login.
+const MAX_PROBES: usize = 8;
+
+/// WebSocket close codes (RFC 6455 and its registry).
+pub const CLOSE_NORMAL: u16 = 1000;
+pub const CLOSE_POLICY: u16 = 1008;
+pub const CLOSE_RESTART: u16 = 1012;
+
+/// Why a login ended; the name in logs and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginEnd {
+    Left(Closed),
+    LoggedOut,
+    Silent,
+    Replaced,
+    Drained,
+    /// It said what is no message at all.
+    BadMessage,
+    /// It was lost in a call and did not come back in time.
+    NotBack,
+}
+
+impl LoginEnd {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LoginEnd::Left(Closed::InOrder) => "closed",
+            LoginEnd::Left(Closed::Lost) => "lost",
+            LoginEnd::Left(Closed::Violation(_)) => "protocol",
+            LoginEnd::Left(Closed::Stalled) => "stalled",
+            LoginEnd::LoggedOut => "logged_out",
+            LoginEnd::Silent => "silent",
+            LoginEnd::Replaced => "replaced",
+            LoginEnd::Drained => "drained",
+            LoginEnd::BadMessage => "bad_message",
+            LoginEnd::NotBack => "not_back",
+        }
+    }
+}
+
+/// One logged-in phone.
+pub struct PhoneTask {
+    /// `None` while a page that is lost is waited for.
+    wire: Option<Wire<Io>>,
+    /// What the connection holds of the limits.
+    places: Option<Places>,
+    registration: Registration,
+    commands: mpsc::Receiver<PhoneCommand>,
+    kicked: CancellationToken,
+    leaving: CancellationToken,
+    session: Session,
+    /// A slot for each call of the session's.
+    slots: Vec<Slot>,
+    /// The slot that the phone's audio belongs to.
+    active: Option<usize>,
+    dialect: Dialect,
+    /// Questions about the phone's life, by the number of the ping that will answer them.
+    probes: Vec<(u64, oneshot::Sender<()>)>,
+    timer: Timer,
+    /// Rings for everything that isn't audio.
+    bell: Bell,
+}
+
+/// How this phone speaks, and what only that needs.
+enum Dialect {
+    Plain(Plain),
+    V1(Box<V1>),
+}
+
+enum Happening {
+    Command(PhoneCommand),
+    Turn(Turn),
+    Time,
+    Kicked,
+    Drain,
+    News(usize),
+}
+
+impl PhoneTask {
+    /// A phone of the plain-text dialect.
+    pub fn plain(
+        wire: Wire<Io>,
+        places: Places,
+        registration: Registration,
+        commands: mpsc::Receiver<PhoneCommand>,
+        kicked: CancellationToken,
+    ) -> Self {
+        let dialect = Dialect::Plain(Plain::new(Instant::now()));
+        Self::new(wire, places, registration, commands, kicked, dialect)
+    }
+
+    /// A phone of `goastgateway.v1`.
+    pub fn v1(
+        wire: Wire<Io>,
+        places: Places,
+        registration: Registration,
+        commands: mpsc::Receiver<PhoneCommand>,
+        kicked: CancellationToken,
+        v1: V1,
+    ) -> Self {
+        Self::new(wire, places, registration, commands, kicked, Dialect::V1(Box::new(v1)))
+    }
+
+    fn new(
+        wire: Wire<Io>,
+        places: Places,
+        registration: Registration,
+        commands: mpsc::Receiver<PhoneCommand>,
+        kicked: CancellationToken,
+        dialect: Dialect,
+    ) -> Self {
+        let leaving = registration.exchange().leaving.clone();
+        Self {
+            wire: Some(wire),
+            places: Some(places),
+            registration,
+            commands,
+            kicked,
+            leaving,
+            session: Session::default(),
+            slots: Vec::new(),
+            active: None,
+            dialect,
+            probes: Vec::new(),
+            timer: Timer::new(Instant::now()),
+            bell: Bell::default(),
+        }
+    }
+
+    pub fn login(&self) -> LoginId {
+        self.registration.login
+    }
+
+    /// Serves the phone until it is gone.
+    pub async fn run(mut self) -> LoginEnd {
+        self.begin();
+        let mut kicked = Box::pin(self.kicked.clone().cancelled_owned());
+        let mut drain = Box::pin(self.leaving.clone().cancelled_owned());
+        let mut draining = false;
+        let end = loop {
+            let happening = poll_fn(|cx| {
+                if self.bell.has_rung(cx) {
+                    let waker = self.bell.waker().clone();
+                    let cx = &mut Context::from_waker(&waker);
+                    let mut rare = || {
+                        if kicked.as_mut().poll(cx).is_ready() {
+                            return Poll::Ready(Happening::Kicked);
+                        }
+                        if !draining && drain.as_mut().poll(cx).is_ready() {
+                            draining = true;
+                            return Poll::Ready(Happening::Drain);
+                        }
+                        self.poll_rare(cx)
+                    };
+                    if let Poll::Ready(happening) = rare() {
+                        self.bell.stays_rung();
+                        return Poll::Ready(happening);
+                    }
+                }
+                self.poll_often(cx)
+            })
+            .await;
+            let end = match happening {
+                Happening::Command(command) => {
+                    self.command(command);
+                    None
+                }
+                Happening::Turn(Turn::Closed(closed)) => self.lost(LoginEnd::Left(closed)),
+                Happening::Turn(turn) => self.turn(turn),
+                Happening::Kicked => Some(LoginEnd::Replaced),
+                Happening::Drain => None,
+                Happening::Time => self.time(Instant::now()),
+                Happening::News(slot) => {
+                    self.news(slot);
+                    None
+                }
+            };
+            if let Some(end) = end {
+                break end;
+            }
+            if self.session.is_idle() {
+                if draining {
+                    break LoginEnd::Drained;
+                }
+                if self.wire.is_none() {
+                    break LoginEnd::Left(Closed::Lost); // nothing is left to come back to
+                }
+            }
+            // What happened may have brought a deadline nearer.
+            self.bell.stays_rung();
+        };
+        // In a box: the goodbye's state is as large as the task's, and idle phones need none.
+        Box::pin(self.leave(end)).await;
+        end
+    }
+
+    fn begin(&mut self) {
+        if let Dialect::V1(v1) = &self.dialect {
+            let wanted = v1.wants_call_waiting();
+            self.set_call_waiting(wanted);
+            self.welcome(false);
+        }
+    }
+
+    async fn leave(mut self, end: LoginEnd) {
+        self.say_goodbye(end);
+        for slot in &self.slots {
+            if slot.waits_for_leg() {
+                self.registration.exchange().calls.failed(slot.call(), Ending::PhoneLost.into());
+            }
+        }
+        let is_v1 = matches!(self.dialect, Dialect::V1(_));
+        let Self { wire, places, registration, commands, slots, .. } = self;
+        // The extension is free and every call is told before the goodbye, which may take a second;
+        // a call that rang in this very moment waits in the mailbox.
+        drop((registration, commands, slots));
+        if let Some(wire) = wire
+            && let Some((code, reason)) = back::close_code(end, is_v1)
+        {
+            wire.close(code, reason).await;
+        }
+        drop(places);
+    }
+
+    fn poll_rare(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
+        if let Poll::Ready(Some(command)) = self.commands.poll_recv(cx) {
+            return Poll::Ready(Happening::Command(command));
+        }
+        for (at, slot) in self.slots.iter_mut().enumerate() {
+            if slot.poll_news(cx).is_ready() {
+                return Poll::Ready(Happening::News(at));
+            }
+        }
+        ready!(self.timer.poll(self.deadline(), cx));
+        Poll::Ready(Happening::Time)
+    }
+
+    fn poll_often(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
+        let Some(wire) = &mut self.wire else { return Poll::Pending };
+        let mut slot = self.active.and_then(|at| self.slots.get_mut(at));
+        if let Some(slot) = &mut slot {
+            slot.poll_audio_to_phone(wire, cx);
+        }
+        loop {
+            match wire.poll_turn(cx) {
+                Poll::Ready(Turn::Binary(audio)) => {
+                    if let Some(slot) = &mut slot {
+                        slot.pass_to_call(audio);
+                    }
+                    match &mut self.dialect {
+                        Dialect::Plain(plain) => plain.heard(),
+                        // One that is reachable again is told of: that is rare.
+                        Dialect::V1(v1) if v1.is_reachable() => v1.heard_audio(),
+                        Dialect::V1(_) => return Poll::Ready(Happening::Turn(Turn::Alive)),
+                    }
+                }
+                Poll::Ready(turn) => return Poll::Ready(Happening::Turn(turn)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        match &self.dialect {
+            Dialect::Plain(plain) => plain.ping_at(),
+            Dialect::V1(v1) => {
+                let slots = self.slots.iter().filter_map(Slot::deadline);
+                slots.chain([v1.deadline()]).min().unwrap_or_else(|| v1.deadline())
+            }
+        }
+    }
+
+    /// Something came from the phone.
+    fn turn(&mut self, turn: Turn) -> Option<LoginEnd> {
+        match (turn, &mut self.dialect) {
+            (Turn::Text(text), Dialect::Plain(_)) => self.plain_text(&text),
+            (Turn::Pong(payload), Dialect::Plain(_)) => self.plain_pong(&payload),
+            (_, Dialect::Plain(plain)) => plain.heard(),
+            (Turn::Text(text), Dialect::V1(_)) => return self.v1_text(&text),
+            // The page itself must speak: a browser answers a WebSocket's ping for a frozen tab.
+            (Turn::Pong(_), Dialect::V1(_)) => {}
+            (_, Dialect::V1(_)) => self.heard(),
+        }
+        None
+    }
+
+    fn time(&mut self, now: Instant) -> Option<LoginEnd> {
+        match &self.dialect {
+            Dialect::Plain(_) => (!self.plain_time(now)).then_some(LoginEnd::Silent),
+            Dialect::V1(_) => self.v1_time(now),
+        }
+    }
+
+    fn command(&mut self, command: PhoneCommand) {
+        match command {
+            PhoneCommand::Ring(offer) => self.ring(*offer),
+            PhoneCommand::Connected(connected) => {
+                let (key, line) = *connected;
+                if let Some(slot) = self.slots.iter_mut().find(|slot| slot.key() == key) {
+                    slot.join(line, self.wire.is_none());
+                    self.input(Input::Joined(key));
+                    self.said_joined(key.call);
+                }
+            }
+            PhoneCommand::Over(over) => {
+                let (key, stopped) = *over;
+                if let Some(slot) = self.slots.iter_mut().find(|slot| slot.key() == key) {
+                    slot.over(stopped);
+                    self.input(Input::Over(key));
+                    self.slots.retain(|slot| slot.key() != key);
+                    self.find_active();
+                }
+            }
+            PhoneCommand::Probe(reply) => self.probe(reply),
+            PhoneCommand::Answered(answered) => self.answered(*answered),
+            PhoneCommand::FeaturesChanged => self.say_features(),
+            PhoneCommand::PresenceChanged => self.say_presence(),
+            PhoneCommand::Attach(attach) => self.attach(*attach),
+        }
+    }
+
+    fn ring(&mut self, offer: Offer) {
+        let (key, direct) = (offer.key(), offer.direct);
+        match self.slots.iter_mut().find(|slot| slot.call() == key.call) {
+            Some(slot) if direct => {
+                slot.leg_came(offer);
+                self.dial_is_taken(key.call); // whoever asked hears of it before the call
+            }
+            Some(_) => {} // the session turns it away
+            None => self.slots.push(Slot::ringing(offer)),
+        }
+        self.input(Input::Ring { key, direct });
+    }
+
+    /// Gives the session an input and carries out all that follows.
+    fn input(&mut self, input: Input) -> Option<Wrong> {
+        let mut outputs = Vec::new();
+        let now = Instant::now();
+        let result = self.session.input(input, now.into_std(), &mut outputs);
+        for output in outputs {
+            self.carry_out(output, now);
+        }
+        result.err()
+    }
+
+    fn carry_out(&mut self, output: Output, now: Instant) {
+        match output {
+            Output::TellAnswered(call) => self.tell(call, Slot::tell_answered),
+            Output::TellHungUp(call) => self.tell(call, Slot::tell_hung_up),
+            Output::TellUnreachable(call) => self.tell(call, Slot::tell_unreachable),
+            Output::CancelDial(call) => {
+                let why: Stopped = Ending::PhoneHungUp.into();
+                self.registration.exchange().calls.failed(call, why);
+            }
+            Output::Hold(call, on) => self.tell(call, |slot| slot.set_held(on)),
+            Output::Mute(call, on) => self.tell(call, |slot| slot.set_muted(on)),
+            Output::Audio(_) => self.find_active(),
+            Output::TurnAway(key) => {
+                debug!(ext = %self.registration.ext, "a call that has no place here is turned away");
+                self.slots.retain(|slot| {
+                    slot.key() != key || self.session.get(key.call).is_some_and(|l| l.key == key)
+                });
+                self.find_active();
+            }
+            said => match &self.dialect {
+                Dialect::Plain(_) => self.plain_says(said),
+                Dialect::V1(_) => self.v1_says(said, now),
+            },
+        }
+    }
+
+    fn tell(&mut self, call: CallId, tell: impl FnOnce(&mut Slot)) {
+        if let Some(slot) = self.slot_mut(call) {
+            tell(slot);
+        }
+    }
+
+    fn slot(&self, call: CallId) -> Option<&Slot> {
+        self.slots.iter().find(|slot| slot.call() == call)
+    }
+
+    fn slot_mut(&mut self, call: CallId) -> Option<&mut Slot> {
+        self.slots.iter_mut().find(|slot| slot.call() == call)
+    }
+
+    fn find_active(&mut self) {
+        let active = self.session.active();
+        self.active = active.and_then(|call| self.slots.iter().position(|s| s.call() == call));
+    }
+
+    /// A call has news.
+    fn news(&mut self, at: usize) {
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        let call = slot.call();
+        let news = slot.take_news();
+        if let Dialect::V1(_) = self.dialect {
+            self.say_news(call, &news);
+        }
+        if news.progress == Some(Progress::Answered)
+            && self.slot(call).is_some_and(|slot| slot.direction() == Direction::Out)
+        {
+            self.tell(call, |slot| slot.answered_now(Instant::now()));
+            self.input(Input::FarAnswered(call));
+        }
+    }
+
+    fn probe(&mut self, reply: oneshot::Sender<()>) {
+        self.probes.retain(|(_, reply)| !reply.is_closed());
+        if self.probes.len() >= MAX_PROBES || self.wire.is_none() {
+            return;
+        }
+        let number = match &mut self.dialect {
+            Dialect::Plain(_) => self.plain_ping(),
+            Dialect::V1(_) => self.v1_ping_now(),
+        };
+        self.probes.push((number, reply));
+    }
+
+    /// The ping of this number was answered.
+    fn probed(&mut self, number: u64) {
+        if self.probes.is_empty() {
+            return;
+        }
+        for (ping, reply) in std::mem::take(&mut self.probes) {
+            if ping <= number {
+                let _ = reply.send(());
+            } else {
+                self.probes.push((ping, reply));
+            }
+        }
+    }
+
+    /// Says something, if there is anybody to hear it.
+    fn send(&mut self, text: impl Into<String>) {
+        if let Some(wire) = &mut self.wire {
+            let _ = wire.send(Message::text(text));
+        }
+    }
+}
+
+/// A phone that is logged in, and whose task takes every command and says nothing.
+#[cfg(test)]
+pub fn rung_phone(exchange: &std::sync::Arc<crate::exchange::Exchange>, ext: &str) {
+    let (commands, mut mailbox) = mpsc::channel(crate::exchange::PHONE_MAILBOX);
+    let kicked = CancellationToken::new();
+    let login = exchange.next_login();
+    let handle = crate::exchange::PhoneHandle {
+        login,
+        commands,
+        kicked,
+        since: crate::report::time::Utc::now(),
+        resume: None,
+    };
+    let Ok(registration) = exchange.log_in(&ext.into(), handle, false) else { return };
+    tokio::spawn(async move {
+        let mut taken = Vec::new();
+        while let Some(command) = mailbox.recv().await {
+            taken.push(command);
+        }
+        drop(registration);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use futures_util::StreamExt;
+    use tokio::{io::DuplexStream, task::JoinHandle};
+    use tokio_tungstenite::{
+        WebSocketStream,
+        tungstenite::{self, protocol::Role},
+    };
+
+    use super::*;
+    use crate::{
+        exchange::{Exchange, PHONE_MAILBOX, PhoneHandle},
+        net::liveness::PING_EVERY,
+    };
+
+    async fn logged_in() -> (WebSocketStream<DuplexStream>, JoinHandle<LoginEnd>, Arc<Exchange>) {
+        let exchange = Exchange::new(Arc::default());
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let (commands, mailbox) = mpsc::channel(PHONE_MAILBOX);
+        let kicked = CancellationToken::new();
+        let login = exchange.next_login();
+        let handle = PhoneHandle {
+            login,
+            commands,
+            kicked: kicked.clone(),
+            since: crate::report::time::Utc::now(),
+            resume: None,
+        };
+        let registration = exchange.log_in(&"2001".into(), handle, false).unwrap();
+        let wire = Wire::server(Io::Memory(near), Vec::new(), 65_500);
+        let task = PhoneTask::plain(wire, Box::new(()), registration, mailbox, kicked);
+        let ws = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
+        (ws, tokio::spawn(task.run()), exchange)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_phone_that_gives_no_sign_of_life_is_dropped_after_two_silent_rounds() {
+        let (_silent, task, exchange) = logged_in().await;
+        let began = Instant::now();
+        assert_eq!(task.await.unwrap(), LoginEnd::Silent);
+        let took = began.elapsed();
+        assert!(
+            took >= PING_EVERY * 3 && took < PING_EVERY * 3 + Duration::from_secs(2),
+            "{took:?}"
+        );
+        assert_eq!(exchange.phones(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_phone_that_answers_its_pings_stays() {
+        let (mut ws, task, exchange) = logged_in().await;
+        let mut pings = 0;
+        while pings < 20 {
+            // Reading answers the ping.
+            if let Some(Ok(tungstenite::Message::Ping(_))) = ws.next().await {
+                pings += 1;
+            }
+        }
+        assert!(!task.is_finished());
+        assert_eq!(exchange.phones(), 1);
+        drop(ws);
+        assert_eq!(task.await.unwrap(), LoginEnd::Left(Closed::Lost));
+        assert_eq!(exchange.phones(), 0);
+    }
+}
