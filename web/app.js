@@ -1,77 +1,233 @@
-// The phone page: puts the SDK and the screen together.
+// The phone page: the telephone, what is open on the screen, and the drawing of both.
 
-import { clock, getLanguage, setLanguage, t } from './i18n.js';
-import { AudioEngine, findToken, Phone, RingTone } from './sdk/index.js';
+import { say, setLanguage, spell, t } from './i18n.js';
+import { ringFor } from './sdk/audio/tones.js';
+import { announce } from './ui/announce.js';
 import { Attention } from './ui/attention.js';
+import { nameOf } from './ui/cards.js';
+import { deeds, notificationState } from './ui/deeds.js';
+import { patch } from './ui/dom.js';
+import { faultText } from './ui/faults.js';
+import { FocusKeeper } from './ui/focus.js';
+import { add, howItWent, lastDialled, load, missedSince, save } from './ui/history.js';
 import { listenToKeys } from './ui/keys.js';
+import { look } from './ui/look.js';
 import { Meters } from './ui/meters.js';
+import { notices } from './ui/notices.js';
+import { loadPrefs, savePrefs } from './ui/prefs.js';
+import { judge, keep } from './ui/quality.js';
 import { saveToken, savedToken, takeTokenFromAddress } from './ui/session.js';
-import { clearStats, draw, drawLoginError, drawNotices, drawStats, drawTime, drawWords, elements } from './ui/view.js';
+import { Telephone } from './ui/telephone.js';
+import { page } from './ui/views/screen.js';
 
-/** Figures on the screen change this often. */
-const STATS_EVERY_MS = 500;
-const CLOCK_TICK_MS = 250;
+const TICK_MS = 250;
 
-const engine = new AudioEngine();
-const phone = new Phone({ url: phoneAddress(), engine });
-const ring = new RingTone(engine);
+const storage = (() => {
+  try {
+    return globalThis.localStorage;
+  } catch {
+    return undefined;
+  }
+})();
+const prefs = loadPrefs(storage);
+
+/** What is open on the screen; the telephone itself is not in here. */
+const ui = {
+  prefs,
+  loggedIn: false,
+  /** @type {any} */
+  loginError: null,
+  tab: 'keypad',
+  number: '',
+  redial: '',
+  /** @type {string | null} what is open in the front call's card */
+  panel: null,
+  target: '',
+  targetBad: false,
+  tones: '',
+  /** @type {string | null} */
+  dialog: null,
+  /** @type {'mic' | null} */
+  testing: null,
+  /** @type {import('./ui/history.js').Entry[]} */
+  history: [],
+  seenAt: Date.now(),
+  /** @type {any} the last call that ended, while it is told */
+  ended: null,
+  /** @type {any} the last command that was refused, while it is told */
+  fault: null,
+  notifications: notificationState(),
+  notifyLater: false,
+};
+
+const phone = new Telephone();
 const attention = new Attention();
-const meters = new Meters([document.getElementById('mic-level'), document.getElementById('speaker-level')]);
+const meters = new Meters(['mic-level', 'speaker-level', 'test-level']);
+const focus = new FocusKeeper();
+/** @type {import('./ui/quality.js').Sample[]} of the call in front */
+let samples = [];
+let sampled = '';
 
-let loggedIn = false;
-/** @type {'prompt' | 'granted' | 'denied' | 'unknown'} */
-let micPermission = 'unknown';
-let expiryTold = false;
-let statsDrawnAt = 0;
+// ---- the screen
 
-/** `/phone` beside this page, so that a reverse proxy may serve both under a folder. */
-function phoneAddress() {
-  const url = new URL('phone', location.href);
-  url.protocol = url.protocol === 'http:' ? 'ws:' : 'wss:';
-  url.search = url.hash = '';
-  return url.href;
+const root = /** @type {HTMLElement} */ (document.getElementById('page'));
+/** @type {ReturnType<typeof look> | null} */
+let shown = null;
+let asked = false;
+let ticking = 0;
+
+function set(change) {
+  Object.assign(ui, change);
+  if ('history' in change) {
+    ui.redial = lastDialled(ui.history);
+    if (ui.loggedIn) save(sessionStorage, phone.snapshot().extension, ui.history);
+  }
+  redraw();
 }
 
-// ---- logging in and out
+/** Soon, and once for all that happens now. */
+function redraw() {
+  if (asked) return;
+  asked = true;
+  queueMicrotask(() => {
+    asked = false;
+    draw();
+  });
+}
+
+function draw() {
+  const now = Date.now();
+  const snapshot = phone.snapshot();
+  const next = look(snapshot, ui, now);
+  const front = next.cards[0];
+  if (front?.call.id !== sampled) {
+    sampled = front?.call.id ?? '';
+    samples = [];
+    Object.assign(ui, { panel: null, tones: '', target: '', targetBad: false });
+  }
+  // A ring comes before whatever was being read.
+  if (next.ringing && !shown?.ringing && ui.dialog) act('closeDialog');
+  const quality = judge(samples, now, { audioExpected: Boolean(front && !front.call.held && !front.call.heldByFar) });
+  const screen = { look: next, phone: snapshot, ui, now, notices: notices(snapshot, ui, now), quality, samples, meters: true, missed: ui.tab === 'history' ? 0 : missedSince(ui.history, ui.seenAt), testing: ui.testing };
+  focus.before();
+  patch(root, page(screen, act).filter((part) => part !== null));
+  openDialog();
+  focus.after(next, ui);
+  tell(announce(shown, next));
+  drawAttention(snapshot, next);
+  shown = next;
+  if (next.ticks && !ticking) ticking = setInterval(redraw, TICK_MS);
+  if (!next.ticks && ticking) {
+    clearInterval(ticking);
+    ticking = 0;
+  }
+}
+
+function openDialog() {
+  const dialog = root.querySelector('dialog');
+  if (dialog && !dialog.open) dialog.showModal();
+}
+
+function drawAttention({ extension }, { status, cards, view }) {
+  const front = cards[0];
+  const state = say(status.title);
+  attention.rest(view === 'login' ? t('product') : front
+    ? t('title.call', { state, who: nameOf(front.call.from) })
+    : t('title.idle', { state, ext: t('extension', { ext: extension }) }));
+  const ringing = cards.find((card) => card.role === 'incoming' || card.role === 'waiting');
+  if (!ringing) return attention.stop();
+  const who = spell(nameOf(ringing.call.from));
+  attention.start({
+    call: ringing.call.id,
+    title: t('title.call', { state: t('state.incoming'), who }),
+    body: t('notify.body', { who, ext: extension }),
+    onclick: () => ui.prefs.notifyAnswers && act('answer', ringing.call),
+  });
+}
+
+/** What a screen reader says. An empty line between makes the same words be said again. */
+function tell({ now, then }) {
+  const put = (id, text) => {
+    const line = document.getElementById(id);
+    line.textContent = '';
+    line.textContent = text;
+  };
+  if (now) put('say-now', say(now));
+  if (then.length > 0) put('say-then', then.map(say).join('. '));
+}
+
+// ---- what a person chooses
+
+function prefer(name, value) {
+  ui.prefs = { ...ui.prefs, [name]: value };
+  savePrefs(storage, ui.prefs);
+  applyPrefs();
+  redraw();
+}
+
+function applyPrefs() {
+  const { theme, language, ...rest } = ui.prefs;
+  setLanguage(language);
+  const html = document.documentElement;
+  html.lang = language || (navigator.language?.toLowerCase().startsWith('ja') ? 'ja' : 'en');
+  if (theme === 'system') delete html.dataset.theme;
+  else html.dataset.theme = theme;
+  phone.prefer({ ...rest, ringCountry: rest.ringCountry || ringFor(language || navigator.language) });
+}
+
+// ---- logging in
 
 /** @param {string} token @param {boolean} byClick a person has just clicked */
 function logIn(token, byClick) {
-  expiryTold = false;
-  if (!phone.register(token)) return false;
-  loggedIn = true;
+  if (!phone.login(token)) return false;
   saveToken(token);
-  elements.token.value = '';
-  drawLoginError('');
+  const { extension } = phone.snapshot();
+  const history = load(sessionStorage, extension);
+  set({ loggedIn: true, loginError: null, history });
   // Finds out whether sound may be heard before the first call comes.
-  engine.unlock();
-  if (byClick) askForMic();
-  redraw();
+  phone.unlock();
+  if (byClick) phone.askForMic();
   return true;
 }
 
-function logOut() {
-  phone.unregister();
-  loggedIn = false;
-  expiryTold = false;
-  saveToken(null);
-  redraw();
-  elements.token.focus();
+// ---- what happens
+
+const does = deeds({ phone, ui, set, loggedIn: logIn, prefer });
+
+/** @param {string} name @param {any} [arg] */
+function act(name, arg) {
+  does[name](arg);
 }
 
-elements.login.addEventListener('submit', (event) => {
-  event.preventDefault();
-  const token = findToken(elements.token.value);
-  if (!token || !logIn(token, true)) {
-    drawLoginError(t('notAToken'));
-    elements.token.focus();
-  }
+phone.on('change', redraw);
+phone.on('ended', ({ call, reason, talkMs }) => {
+  const how = howItWent(call, reason);
+  const entry = {
+    id: call.id, direction: call.direction, number: call.from.number ?? '', name: call.from.name ?? '', group: call.group ?? '',
+    at: call.since, talkMs, how, reason,
+  };
+  set({ history: add(ui.history, entry), ended: { ...entry, at: how === 'missed' ? call.since : Date.now() } });
+  const { presence, calls } = phone.snapshot();
+  if (ui.prefs.autoWrapup && how === 'answered' && presence.state === 'ready' && calls.length === 0) act('presence', 'wrapup');
 });
-elements.logout.addEventListener('click', logOut);
-elements.language.addEventListener('click', () => {
-  setLanguage(getLanguage() === 'ja' ? 'en' : 'ja');
-  drawWords();
+phone.on('sample', (call, sample) => {
+  if (call !== sampled) return;
+  samples = keep(samples, sample);
   redraw();
 });
+phone.on('levels', (mic, speaker) => meters.set(mic, speaker, mic));
+phone.on('fault', (error) => set({ fault: { text: faultText(error), at: Date.now() } }));
+
+listenToKeys(
+  () => ({ stage: shown?.stage ?? 'login', cards: shown?.cards ?? [], panel: ui.panel, dialog: ui.dialog, number: ui.number, shortcuts: ui.prefs.shortcuts }),
+  ({ does: name, call, key }) => act(name, name === 'tone' ? { call, key } : call ?? key),
+  (text) => act('pasteNumber', text),
+);
+
+// Any click or key in the page is enough for a browser to let sound out.
+for (const name of ['pointerdown', 'keydown']) {
+  document.addEventListener(name, () => phone.snapshot().audio.sound === 'blocked' && phone.unlock(), { capture: true });
+}
 
 // A link opened in a tab that already shows the phone.
 window.addEventListener('hashchange', () => {
@@ -79,139 +235,12 @@ window.addEventListener('hashchange', () => {
   if (token) logIn(token, false);
 });
 
-// ---- a call
-
-const answer = () => {
-  engine.unlock();
-  phone.answer();
-};
-const hangup = () => phone.hangup();
-const mute = () => phone.mute(!phone.isMuted);
-
-elements.answer.addEventListener('click', answer);
-elements.hangup.addEventListener('click', hangup);
-elements.mute.addEventListener('click', mute);
-elements.retry.addEventListener('click', () => {
-  // What was refused once is refused again: another login is what helps.
-  if (phone.state === 'refused') logOut();
-  else phone.retry();
-});
-listenToKeys({ answer, hangup, mute });
-
-phone.on('ring', () => {
-  ring.start(getLanguage() === 'ja' ? 'jp' : 'bell');
-  attention.start();
-});
-phone.on('stopRing', () => {
-  ring.stop();
-  attention.stop();
-});
-phone.on('tokenWillExpire', () => {
-  expiryTold = true;
-  redraw();
-});
-phone.on('change', redraw);
-
-engine.on('sound', redraw);
-engine.on('mic', redraw);
-engine.on('stats', (stats) => {
-  meters.set(stats.micLevel, stats.speakerLevel);
-  const now = performance.now();
-  if (now - statsDrawnAt < STATS_EVERY_MS) return;
-  statsDrawnAt = now;
-  drawStats(phone.stats);
-});
-
-// ---- the microphone and the sound, before they are needed
-
-async function askForMic() {
-  await engine.openMic();
-  redraw();
-}
-
-async function watchMicPermission() {
-  try {
-    const status = await navigator.permissions.query({ name: /** @type {PermissionName} */ ('microphone') });
-    const take = () => {
-      micPermission = status.state;
-      redraw();
-    };
-    status.addEventListener('change', take);
-    take();
-  } catch {
-    // Not every browser tells; then the first answer asks.
-  }
-}
-
-// Any click or key in the page is enough for a browser to let sound out.
-for (const name of ['pointerdown', 'keydown']) {
-  document.addEventListener(name, () => engine.sound === 'blocked' && engine.unlock(), { capture: true });
-}
-
-function notices() {
-  if (!loggedIn) return [];
-  const list = [];
-  if (engine.sound === 'unsupported') {
-    list.push({ key: 'sound', kind: 'warn', text: t('soundUnsupported') });
-  } else if (engine.sound === 'blocked') {
-    list.push({ key: 'sound', kind: 'warn', text: t('soundBlocked'), action: t('enableSound'), run: () => engine.unlock() });
-  }
-  if (engine.sound === 'failed' && phone.state !== 'reconnecting') {
-    list.push({ key: 'sound', kind: 'warn', text: t('soundFailed'), action: t('again'), run: () => engine.unlock() });
-  }
-  const mic = micNotice();
-  if (mic) list.push(mic);
-  const { expiresAt, tokenRefused } = phone.snapshot();
-  const ended = tokenRefused || (expiresAt !== null && expiresAt <= Date.now());
-  // "You stay connected" is said only where that is so.
-  if (expiryTold && !(ended && ['refused', 'reconnecting'].includes(phone.state))) {
-    list.push({ key: 'expiry', kind: 'warn', text: ended ? t('expired') : t('expires', { clock: clock(expiresAt) }) });
-  }
-  if (list.length === 0 && globalThis.Notification?.permission === 'default' && phone.state === 'ready') {
-    list.push({ key: 'notify', kind: 'info', text: t('notify'), action: t('allowNotify'), run: () => Notification.requestPermission().then(redraw) });
-  }
-  return list;
-}
-
-function micNotice() {
-  const { mic } = engine;
-  if (!['off', 'opening', 'on'].includes(mic) && !(mic === 'denied' && micPermission === 'granted')) {
-    const hopeless = mic === 'insecure' || mic === 'denied';
-    return { key: 'mic', kind: 'warn', text: t(`mic.${mic}`), ...(hopeless ? {} : { action: t('again'), run: askForMic }) };
-  }
-  if (!window.isSecureContext) return { key: 'mic', kind: 'warn', text: t('mic.insecure') };
-  if (micPermission === 'denied') return { key: 'mic', kind: 'warn', text: t('mic.denied') };
-  if (micPermission === 'prompt' && mic === 'off') return { key: 'mic', kind: 'info', text: t('mic.prompt'), action: t('allowMic'), run: askForMic };
-  return null;
-}
-
-// ---- the screen
-
-let ticking = 0;
-
-function redraw() {
-  const now = phone.snapshot();
-  draw(now, loggedIn);
-  drawNotices(notices());
-  attention.rest(loggedIn ? `${t(now.state)} · ${t('extension', { ext: now.extension })}` : t('product'));
-  if (now.state === 'in-call') meters.start();
-  else {
-    meters.stop();
-    clearStats();
-  }
-  const needsClock = now.state === 'in-call' || now.state === 'reconnecting' || now.retryAt !== null || (now.state === 'ready' && now.ended !== null);
-  if (needsClock && !ticking) ticking = setInterval(() => drawTime(phone.snapshot()), CLOCK_TICK_MS);
-  if (!needsClock && ticking) {
-    clearInterval(ticking);
-    ticking = 0;
-  }
-}
-
-drawWords();
-redraw();
-watchMicPermission();
+applyPrefs();
 const token = takeTokenFromAddress() ?? savedToken();
-if (!token || !logIn(token, false)) saveToken(null);
+if (!token || !logIn(token, false)) {
+  saveToken(null);
+  redraw();
+}
 
 /** For tests and for whoever looks into a running page. */
-window.goastgateway = { phone, engine };
+window.goastgateway = { phone, ui, engine: phone.engine };

@@ -1,7 +1,5 @@
 // Draws a person's eye while it rings: the title flashes, and a notification where it is allowed.
 
-import { t } from '../i18n.js';
-
 const FLASH_MS = 1000;
 
 export class Attention {
@@ -9,32 +7,40 @@ export class Attention {
   /** @type {Notification | null} */
   #notification = null;
   #title = '';
+  #call = '';
 
   /** @param {string} title what the title is at rest */
   rest(title) {
     this.#title = title;
-    if (!this.#timer) document.title = title;
+    if (!this.#timer && document.title !== title) document.title = title;
   }
 
-  start() {
+  /**
+   * @param {{call: string, title: string, body: string, onclick: () => void}} ring
+   *   `call`: the same call again is not a new ring
+   */
+  start({ call, title, body, onclick }) {
+    if (this.#call === call) return;
     this.stop();
+    this.#call = call;
     let on = true;
     const flash = () => {
-      document.title = on ? `☎ ${t('ringing')}` : this.#title;
+      document.title = on ? `☎ ${title}` : this.#title;
       on = !on;
     };
     flash();
     this.#timer = setInterval(flash, FLASH_MS);
-    if (globalThis.Notification?.permission === 'granted' && document.visibilityState !== 'visible') this.#notify();
+    if (globalThis.Notification?.permission === 'granted' && document.visibilityState !== 'visible') this.#notify(title, body, onclick);
     navigator.vibrate?.([400, 200, 400]);
   }
 
-  #notify() {
+  #notify(title, body, onclick) {
     try {
-      this.#notification = new Notification(t('ringing'), { body: this.#title, icon: 'favicon.svg', tag: 'goastgateway', requireInteraction: true });
+      this.#notification = new Notification(title, { body, icon: 'favicon.svg', tag: 'goastgateway', requireInteraction: true });
       this.#notification.onclick = () => {
         window.focus();
         this.#notification?.close();
+        onclick();
       };
     } catch {
       // Some mobile browsers only let a service worker notify.
@@ -42,8 +48,10 @@ export class Attention {
   }
 
   stop() {
+    if (!this.#call) return;
     clearInterval(this.#timer);
     this.#timer = 0;
+    this.#call = '';
     document.title = this.#title;
     this.#notification?.close();
     this.#notification = null;

@@ -9,52 +9,43 @@ const DRAW_EVERY_MS = 30;
 const FALL = 0.004;
 
 export class Meters {
-  #bars;
-  #targets = [0, 0];
-  #shown = [0, 0];
-  #drawn = [0, 0];
+  #names;
+  #targets;
+  #shown;
   #frame = 0;
   #before = 0;
 
-  /** @param {HTMLElement[]} bars microphone, speaker */
-  constructor(bars) {
-    this.#bars = bars;
+  /** @param {string[]} names ids of the bars; one that isn't on the screen is not drawn */
+  constructor(names) {
+    this.#names = names;
+    this.#targets = names.map(() => 0);
+    this.#shown = names.map(() => 0);
   }
 
-  /** @param {number} mic peak, 0 to 1 @param {number} speaker peak, 0 to 1 */
-  set(mic, speaker) {
-    this.#targets[0] = onScale(mic);
-    this.#targets[1] = onScale(speaker);
+  /** @param {...number} peaks 0 to 1, one for each bar */
+  set(...peaks) {
+    this.#targets = peaks.map(onScale);
+    if (!this.#frame && peaks.some((p) => p > 0)) this.#start();
   }
 
-  start() {
-    if (this.#frame) return;
+  #start() {
     this.#before = performance.now();
     this.#frame = requestAnimationFrame((now) => this.#draw(now));
   }
 
-  stop() {
-    cancelAnimationFrame(this.#frame);
-    this.#frame = 0;
-    this.#targets = [0, 0];
-    this.#shown = [0, 0];
-    this.#drawn = [0, 0];
-    for (const bar of this.#bars) bar.style.transform = 'scaleX(0)';
-  }
-
+  /** Rests by itself when all bars are down. */
   #draw(now) {
-    this.#frame = requestAnimationFrame((next) => this.#draw(next));
-    if (now - this.#before < DRAW_EVERY_MS) return;
+    const down = this.#targets.every((v) => v === 0) && this.#shown.every((v) => v === 0);
+    this.#frame = down ? 0 : requestAnimationFrame((next) => this.#draw(next));
+    if (!down && now - this.#before < DRAW_EVERY_MS) return;
     const left = FALL ** (Math.min(200, now - this.#before) / 1000);
     this.#before = now;
-    this.#bars.forEach((bar, i) => {
+    this.#names.forEach((name, i) => {
       const to = this.#targets[i];
-      const value = this.#shown[i] - to < 0.005 ? to : to + (this.#shown[i] - to) * left;
-      this.#shown[i] = value;
-      if (Math.abs(value - this.#drawn[i]) > 0.004 || (value === 0 && this.#drawn[i] !== 0)) {
-        this.#drawn[i] = value;
-        bar.style.transform = `scaleX(${value.toFixed(3)})`;
-      }
+      this.#shown[i] = this.#shown[i] - to < 0.005 ? to : to + (this.#shown[i] - to) * left;
+      const bar = document.getElementById(name);
+      const wanted = `scaleX(${this.#shown[i].toFixed(3)})`;
+      if (bar && bar.style.transform !== wanted) bar.style.transform = wanted;
     });
   }
 }
