@@ -82,9 +82,15 @@ export class Telephone {
     const retryAt = device?.retryAt?.getTime() ?? null;
     if (!device || device.state === 'destroyed') return { link: 'offline', why: null, retryAt: null, trying: false };
     if (device.state === 'registered') return { link: 'ready', why: null, retryAt: null, trying: false };
-    if (device.state === 'unregistered') return { link: why ? 'stopped' : 'connecting', why, retryAt: null, trying: false };
+    if (device.state === 'unregistered') {
+      // A closed socket doesn't say which of the two it was; the clock may.
+      const over = why === 'token' && (readToken(this.#token)?.expiresAt ?? Infinity) <= Date.now();
+      return { link: why ? 'stopped' : 'connecting', why: over ? 'expired' : why, retryAt: null, trying: false };
+    }
     if (why === null && this.#lostAt === null) return { link: 'connecting', why: null, retryAt: null, trying: true };
-    const seen = globalThis.navigator?.onLine === false ? 'network' : this.#restarting ? 'restart' : why ?? 'closed';
+    // Browsers take a machine without the internet for offline: only where nothing answers is it the reason.
+    const offline = globalThis.navigator?.onLine === false && (why ?? 'unreachable') === 'unreachable';
+    const seen = offline ? 'network' : this.#restarting ? 'restart' : why ?? 'closed';
     return { link: 'reconnecting', why: seen, retryAt, trying: retryAt === null };
   }
 

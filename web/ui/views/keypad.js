@@ -15,7 +15,7 @@ export function pad(press) {
     key,
     type: 'button',
     'data-digit': key,
-    'aria-label': { '*': t('pad.star'), '#': t('pad.hash') }[key] ?? key,
+    'aria-label': { '*': `* ${t('pad.star')}`, '#': `# ${t('pad.hash')}` }[key],
     onpointerdown: (event) => event.preventDefault(),
     onclick: () => press(key),
   }, h('span.digit', null, key), letters ? h('span.letters', { 'aria-hidden': 'true' }, letters) : null)));

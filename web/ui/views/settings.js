@@ -11,9 +11,11 @@ export function dialog(name, title, act, ...content) {
     key: name,
     id: name,
     'aria-labelledby': `${name}-title`,
-    // Escape and the like; and a click beside it.
+    // Escape and the like; and a click beside it. (Nothing is returned: false would undo the click.)
     onclose: () => act('closeDialog'),
-    onclick: (event) => event.target.tagName === 'DIALOG' && act('closeDialog'),
+    onclick: (event) => {
+      if (event.target.tagName === 'DIALOG') act('closeDialog');
+    },
   }, h('div.sheet', { key: 'sheet' },
     h('header', { key: 'head' },
       h('h2', { id: `${name}-title`, tabindex: -1, autofocus: true }, title),

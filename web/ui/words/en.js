@@ -79,7 +79,6 @@ export default {
 
   'call.unknown': 'Unknown caller',
   'call.forGroup': 'for {group}',
-  'call.ringsFor': 'Rings for {time}',
   'call.list': 'Calls',
 
   'chip.held': 'On hold by you',

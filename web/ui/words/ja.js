@@ -79,7 +79,6 @@ export default {
 
   'call.unknown': '番号不明',
   'call.forGroup': '{group} 宛て',
-  'call.ringsFor': '着信から {time}',
   'call.list': '通話',
 
   'chip.held': '保留しています',
