@@ -62,7 +62,7 @@ const ui = {
 
 const phone = new Telephone();
 const attention = new Attention();
-const meters = new Meters(['mic-level', 'speaker-level', 'test-level']);
+const meters = new Meters(['mic-near', 'mic-level', 'speaker-level', 'test-level']);
 const focus = new FocusKeeper();
 /** @type {import('./ui/quality.js').Sample[]} of the call in front */
 let samples = [];
@@ -75,6 +75,7 @@ const root = /** @type {HTMLElement} */ (document.getElementById('page'));
 let shown = null;
 let asked = false;
 let ticking = 0;
+let waking = 0;
 
 function set(change) {
   Object.assign(ui, change);
@@ -116,6 +117,8 @@ function draw() {
   tell(announce(shown, next));
   drawAttention(snapshot, next);
   shown = next;
+  clearTimeout(waking);
+  if (next.line) waking = setTimeout(redraw, next.line.until - now);
   if (next.ticks && !ticking) ticking = setInterval(redraw, TICK_MS);
   if (!next.ticks && ticking) {
     clearInterval(ticking);
@@ -215,7 +218,7 @@ phone.on('sample', (call, sample) => {
   samples = keep(samples, sample);
   redraw();
 });
-phone.on('levels', (mic, speaker) => meters.set(mic, speaker, mic));
+phone.on('levels', (mic, speaker) => meters.set(mic, mic, speaker, mic));
 phone.on('fault', (error) => set({ fault: { text: faultText(error), at: Date.now() } }));
 
 listenToKeys(

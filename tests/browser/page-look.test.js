@@ -45,6 +45,8 @@ describe('without a call', () => {
     const ended = { how: 'answered', reason: 'caller_hung_up', talkMs: 5000, at: NOW - 7000, name: 'Alice', number: '1' };
     assert.equal(shown({}, { ended }).line.text[0], 'ended.answered.caller_hung_up');
     assert.equal(shown({}, { ended: { ...ended, at: NOW - 9000 } }).line, null);
+    assert.equal(shown({}, { ended }).line.until, NOW + 1000);
+    assert.equal(shown({}, { ended }).ticks, false, 'an idle page does nothing');
     assert.equal(shown({}, { ended: { ...ended, how: 'missed', at: NOW - 1800000 } }).line.tone, 'warn');
   });
 
@@ -115,6 +117,7 @@ describe('notices', () => {
   test('each thing that is missing has its line and, where one helps, its button', () => {
     const table = [
       [audio({ sound: 'blocked' }), 'sound.blocked', 'unlock'],
+      [audio({ sound: 'interrupted' }), 'sound.interrupted', undefined],
       [audio({ sound: 'failed' }), 'sound.failed', 'unlock'],
       [audio({ sound: 'unsupported' }), 'sound.unsupported', undefined],
       [audio({ permission: 'prompt' }), 'mic.prompt', 'askForMic'],

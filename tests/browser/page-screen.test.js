@@ -312,6 +312,14 @@ describe('what a person chooses', () => {
     assert.deepEqual(await asked(page, 'hangup'), []);
   });
 
+  test('a button that cannot be pressed says why', async () => {
+    await put({ features: { hold: true, dial: false, dtmf: false, transfer: false } });
+    await talk();
+    await page.click('#do-transfer');
+    assert.match(await text('#just-now'), /no connection to Asterisk’s manager/);
+    assert.equal(await page.locator('[data-panel]').count(), 0);
+  });
+
   test('logging out is not offered in a call', async () => {
     await talk();
     assert.equal(await page.locator('#logout').count(), 0);

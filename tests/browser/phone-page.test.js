@@ -302,9 +302,16 @@ describe('the connection', () => {
     await waitForState(page, 'ready');
   });
 
-  test('a login that ends soon is announced', async () => {
+  test('a login that ends soon is announced; a new link takes its place and the call goes on', async () => {
     page = await phones.openPhone(gateway.link('2001', { ttl: 200 }));
     await page.waitForSelector('.notice[data-key=expiry]');
+    const phone = await gateway.v1.phone('2001');
+    await call(phone);
+    await page.evaluate((hash) => (location.hash = hash), new URL(gateway.link('2001')).hash);
+    await phone.says('token');
+    await page.waitForSelector('.notice[data-key=expiry]', { state: 'detached' });
+    assert.equal(await stateOf(page), 'in-call');
+    assert.equal(page.url(), gateway.url);
   });
 });
 

@@ -19,7 +19,7 @@ const call = (change = {}) => ev((c) => {
 }, change);
 const talk = (change) => call({ state: 'open', ...change });
 const samples = (change, count = 60, id = 'c1') => ev(([c, n, i]) => window.fake.sample(i, c, n), [change ?? {}, count, id]);
-const past = ev(() => {
+const past = ev(async () => {
   const { fake } = window;
   const one = (id, change, reason, talkMs, ago) => {
     fake.put({ calls: [window.makeCall({ id, ...change, since: Date.now() - ago })] });
@@ -30,6 +30,7 @@ const past = ev(() => {
   one('h3', { from: { number: '0312345678', name: 'Alice Example' }, group: 'support' }, 'caller_hung_up', 62000, 3700000);
   one('h4', { direction: 'outgoing', state: 'alerting', from: { number: '2003', name: 'Carol' } }, 'busy', 0, 1800000);
   one('h5', { state: 'ringing', from: { number: null, name: null }, group: 'support' }, 'answered_elsewhere', 0, 900000);
+  await new Promise((done) => setTimeout(done));
   document.getElementById('dismiss')?.click();
 });
 
@@ -58,7 +59,7 @@ export const STATES = [
   { name: '21-transfer-bad', put: all(talk(), key('t'), (p) => p.fill('#target', '!!'), key('Enter')) },
   { name: '22-add', put: all(talk(), key('n')) },
   { name: '23-quality-good', put: all(talk(), samples(), key('q')) },
-  { name: '24-quality-network', put: all(talk(), samples({}, 40), samples({ rttMs: 620, delayMs: 680, jitterMs: 90, concealedMs: 160 }, 12), key('q')) },
+  { name: '24-quality-network', put: all(talk(), samples({}, 40), samples({ rttMs: 320, delayMs: 380, jitterMs: 90 }, 3), samples({ rttMs: 620, delayMs: 680, jitterMs: 90, concealedMs: 160 }, 4), samples({ rttMs: 480, delayMs: 540, jitterMs: 90, concealedMs: 120 }, 5), key('q')) },
   { name: '25-quality-server', put: all(talk(), samples({}, 40), samples({ serverQueueMs: 420, delayMs: 560 }, 12), key('q')) },
   { name: '26-quality-far', put: all(talk(), samples({ framesDown: 0 }, 12)) },
   { name: '27-waiting', put: all(talk(), samples(), call({ id: 'c2', state: 'ringing', from: { number: '09011112222', name: '山田 太郎' }, group: 'sales' })) },

@@ -8,7 +8,8 @@ export const MUSIC_AFTER_MS = 2000;
  *   incoming: rings, and nothing else is up. waiting: rings while another call is up.
  *   held: behind another call. A held call that is alone stays in front as `active`.
  * @typedef {{does: string, text: import('./look.js').Text, icon: string, style?: 'go' | 'stop' | 'plain', pressed?: boolean,
- *   disabled?: boolean, why?: import('./look.js').Text, keys?: string}} Action
+ *   disabled?: boolean, why?: import('./look.js').Text, keys?: string, meter?: string}} Action
+ *   `meter`: the name of a level meter on the button: one sees that one is heard
  */
 
 /**
@@ -99,7 +100,7 @@ function actions(call, role, phone, ui, second) {
       // While a transfer is prepared, complete and cancel stand on the other card.
       return consulted ? [] : [
         { does: 'swap', text: ['do.swap'], icon: 'swap', keys: 'S' },
-        { does: 'hangup', text: ['do.hangup'], icon: 'hangup', style: 'stop' },
+        { does: 'hangup', text: ['do.hangup'], icon: 'hangup' },
       ];
     }
     case 'outgoing':
@@ -135,4 +136,4 @@ function actions(call, role, phone, ui, second) {
 
 const cancel = { does: 'cancel', text: ['do.cancelTransfer'], icon: 'back', style: 'stop', keys: 'Esc' };
 
-const mute = (call) => ({ does: 'mute', text: [call.muted ? 'do.unmute' : 'do.mute'], icon: call.muted ? 'mic-off' : 'mic', pressed: call.muted, keys: 'M' });
+const mute = (call) => ({ does: 'mute', text: [call.muted ? 'do.unmute' : 'do.mute'], icon: call.muted ? 'mic-off' : 'mic', pressed: call.muted, keys: 'M', meter: 'mic-near' });

@@ -84,6 +84,9 @@ export function deeds({ phone, ui, set, loggedIn, prefer }) {
     },
     callBack: (number) => dial(number),
 
+    /** What can't be pressed says why. */
+    whyNot: (text) => set({ fault: { text, at: Date.now() } }),
+
     // ---- panels
     keypad: () => togglePanel('keypad'),
     transfer: () => togglePanel('transfer'),

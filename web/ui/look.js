@@ -67,7 +67,7 @@ export function look(phone, ui, now) {
     line: view === 'phone' ? lineOf(phone, ui, shown, now) : null,
     ringing: shown.some((card) => card.role === 'incoming' || card.role === 'waiting'),
     /** Something on the screen counts seconds. */
-    ticks: phone.retryAt !== null || shown.length > 0 || phone.presence.until !== null || ui.ended !== null || ui.fault !== null,
+    ticks: phone.retryAt !== null || shown.length > 0 || phone.presence.until !== null,
   };
 }
 
@@ -129,11 +129,12 @@ function presenceOf({ presence }, now) {
 
 /** One line for what has just happened: a refused command, or how the last call ended. */
 function lineOf(phone, ui, shown, now) {
-  if (ui.fault && now - ui.fault.at < FAULT_SHOWN_MS) return { tone: 'stop', text: ui.fault.text };
+  if (ui.fault && now - ui.fault.at < FAULT_SHOWN_MS) return { tone: 'stop', text: ui.fault.text, until: ui.fault.at + FAULT_SHOWN_MS };
   const { ended } = ui;
   if (!ended || shown.some((card) => card.role !== 'held')) return null;
-  if (now - ended.at >= (ended.how === 'missed' ? MISSED_SHOWN_MS : ENDED_SHOWN_MS)) return null;
-  return { tone: ended.how === 'missed' || ended.how === 'failed' ? 'warn' : 'calm', text: endedText(ended) };
+  const until = ended.at + (ended.how === 'missed' ? MISSED_SHOWN_MS : ENDED_SHOWN_MS);
+  if (now >= until) return null;
+  return { tone: ended.how === 'missed' || ended.how === 'failed' ? 'warn' : 'calm', text: endedText(ended), until };
 }
 
 /** Reasons that have a text of their own, by how the call went. */

@@ -24,6 +24,8 @@ function sound({ audio, link }) {
   switch (audio.sound) {
     case 'unsupported':
       return { key: 'sound', kind: 'warn', text: ['sound.unsupported'] };
+    case 'interrupted':
+      return { key: 'sound', kind: 'warn', text: ['sound.interrupted'] };
     case 'blocked':
       return { key: 'sound', kind: 'warn', text: ['sound.blocked'], button: { text: ['do.enableSound'], does: 'unlock' } };
     case 'failed':

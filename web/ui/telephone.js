@@ -118,10 +118,16 @@ export class Telephone {
 
   // ---- logging in and out
 
-  /** @param {string} token @returns {boolean} false: this is no token */
+  /** Where this extension is logged in, the token is replaced and calls go on. @param {string} token @returns {boolean} false: this is no token */
   login(token) {
-    if (!readToken(token)) return false;
-    this.#device?.destroy();
+    const claims = readToken(token);
+    if (!claims) return false;
+    if (this.#device?.state === 'registered' && this.#device.identity === claims.extension && token !== this.#token) {
+      this.#token = token;
+      this.#device.updateToken(token).catch((error) => this.#emit('fault', error));
+      return true;
+    }
+    this.#leave();
     this.#token = token;
     this.#lostAt = null;
     this.#restarting = false;
@@ -154,10 +160,14 @@ export class Telephone {
 
   /** Ends all calls, too. */
   logout() {
-    this.#device?.destroy();
-    this.#device = null;
+    this.#leave();
     this.#token = '';
     this.#emit('change');
+  }
+
+  #leave() {
+    this.#device?.destroy();
+    this.#device = null;
   }
 
   retry() {

@@ -22,7 +22,7 @@ function large(screen, card, act) {
   const { call, role, actions } = card;
   const ends = actions.filter((a) => a.style === 'stop' || a.style === 'go');
   const others = actions.filter((a) => !ends.includes(a));
-  const button = (action) => round(action, () => act(action.does, call));
+  const button = (action) => round(action, act, call);
   return h('article.card-large', { key: call.id, 'data-call': call.id, 'data-role': role, 'aria-label': say(screen.look.status.title) },
     h('div.who', { key: 'who' },
       h('span.face', { key: 'face', 'aria-hidden': 'true' }, role === 'incoming' ? [h('span.wave', { key: 'w1' }), h('span.wave', { key: 'w2' })] : null, initials(call.from)),
@@ -47,7 +47,7 @@ function small(screen, card, act) {
     chips({ ...card, chips: card.chips.filter((c) => c.text[0] !== 'chip.held') }),
     h('div.small-actions', { key: 'actions' }, actions.map((action) => h('button', {
       key: action.does, type: 'button', class: action.style ?? 'plain', 'data-does': action.does, 'aria-disabled': action.disabled ? 'true' : null,
-      onclick: action.disabled ? null : () => act(action.does, call),
+      onclick: () => (action.disabled ? act('whyNot', action.why) : act(action.does, call)),
     }, icon(action.icon), h('span', null, say(action.text)), action.keys ? h('kbd', { 'aria-hidden': 'true' }, action.keys) : null))));
 }
 

@@ -11,21 +11,22 @@ export function icon(name) {
 /**
  * A round button with its word beneath and its key in the corner.
  * @param {import('../cards.js').Action} action
- * @param {() => void} onclick
+ * @param {(does: string, arg?: any) => void} act
+ * @param {any} arg of the deed
  */
-export function round(action, onclick) {
+export function round(action, act, arg) {
   const { does, text, style, pressed, disabled, why, keys } = action;
   return h('button.round', {
     key: does,
     id: `do-${does}`,
     type: 'button',
     class: style,
-    onclick: disabled ? null : onclick,
+    onclick: () => (disabled ? act('whyNot', why) : act(does, arg)),
     'aria-pressed': pressed === undefined ? null : String(pressed),
     'aria-disabled': disabled ? 'true' : null,
     'aria-keyshortcuts': keys ? keys.replace('↵', 'Enter').replace('Esc', 'Escape') : null,
     title: disabled && why ? say(why) : null,
-  }, h('span.face', null, icon(action.icon)), h('span.word', null, say(text)), keys && !disabled ? h('kbd', { 'aria-hidden': 'true' }, keys) : null);
+  }, h('span.face', null, icon(action.icon), action.meter ? h('span.track', { key: 'meter' }, h('span.fill', { id: action.meter })) : null), h('span.word', null, say(text)), keys && !disabled ? h('kbd', { 'aria-hidden': 'true' }, keys) : null);
 }
 
 /** A button with words. @param {string} word @param {Record<string, any>} props */

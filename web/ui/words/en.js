@@ -203,6 +203,7 @@ export default {
   'notice.expired': 'Your login is no longer valid. You stay connected, but cannot come back without a new link.',
 
   'sound.blocked': 'The browser keeps sound off until you click.',
+  'sound.interrupted': 'Another program has the sound, as a telephone call does. It comes back by itself.',
   'sound.unsupported': 'This browser cannot play calls. Use a current Chrome, Edge, Firefox or Safari.',
   'sound.failed': 'The sound could not be loaded from the telephone system.',
   'mic.prompt': 'The phone may not use your microphone yet.',

@@ -203,6 +203,7 @@ export default {
   'notice.expired': 'ログインは無効になりました。接続は続きますが、切れると新しいリンクが必要です。',
 
   'sound.blocked': 'クリックするまでブラウザが音を止めています。',
+  'sound.interrupted': '通話などの別のプログラムが音声を使用しています。終わると自動的に戻ります。',
   'sound.unsupported': 'このブラウザでは通話できません。最新の Chrome、Edge、Firefox、Safari をお使いください。',
   'sound.failed': '電話システムから音声機能を読み込めませんでした。',
   'mic.prompt': 'マイクの使用がまだ許可されていません。',
