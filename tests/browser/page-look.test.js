@@ -71,6 +71,8 @@ describe('calls', () => {
     const { cards } = shown({ calls: [call({ state: 'ringing', id: 'b' }), call({ id: 'a' })] });
     assert.deepEqual(cards.map((c) => [c.call.id, c.role]), [['a', 'active'], ['b', 'waiting']]);
     assert.deepEqual(cards[1].actions.at(-1).text, ['do.holdAndAnswer']);
+    assert.ok(cards[0].actions.find((a) => a.does === 'add').disabled, 'there is no third');
+    assert.deepEqual([cards[0].actions.at(-1).keys, cards[1].actions[0].keys], [undefined, 'Esc'], 'Escape declines the one that rings');
   });
 
   test('of two calls the one that is not held is in front, and swap stands on both', () => {

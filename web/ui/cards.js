@@ -30,7 +30,7 @@ export function cards(phone, ui, now) {
     call,
     role,
     chips: chips(call, role, phone, now),
-    actions: lost ? actionsInTheDark(call, role) : actions(call, role, phone, ui, behind.length > 0),
+    actions: lost ? actionsInTheDark(call, role) : actions(call, role, phone, ui, ringing.length > 0),
     panel: role === 'active' || role === 'outgoing' ? ui.panel : null,
     since: call.answered ?? (call.state === 'open' ? call.since : null),
   });
@@ -80,8 +80,8 @@ function actionsInTheDark(call, role) {
 
 const hangup = { does: 'hangup', text: ['do.hangup'], icon: 'hangup', style: 'stop', keys: 'Esc' };
 
-/** @returns {Action[]} */
-function actions(call, role, phone, ui, second) {
+/** @returns {Action[]} what can be done; `waits`: another call rings, and Escape is meant for that one */
+function actions(call, role, phone, ui, waits) {
   const { features } = phone;
   const without = (feature) => (features[feature] ? {} : { disabled: true, why: ['why.noManager'] });
   switch (role) {
@@ -92,7 +92,7 @@ function actions(call, role, phone, ui, second) {
       ];
     case 'waiting':
       return [
-        { does: 'reject', text: ['do.decline'], icon: 'hangup', style: 'stop' },
+        { does: 'reject', text: ['do.decline'], icon: 'hangup', style: 'stop', keys: 'Esc' },
         { does: 'answer', text: ['do.holdAndAnswer'], icon: 'handset', style: 'go', keys: '↵' },
       ];
     case 'held': {
@@ -126,11 +126,10 @@ function actions(call, role, phone, ui, second) {
     return list;
   }
   list.push(panel('transfer', 'do.transfer', 'transfer', 'T', 'transfer'));
-  list.push(second
-    ? { does: 'swap', text: ['do.swap'], icon: 'swap', keys: 'S', ...without('hold') }
-    : panel('add', 'do.add', 'add', 'N', 'dial'));
+  if (phone.calls.some((c) => c !== call && c.held)) list.push({ does: 'swap', text: ['do.swap'], icon: 'swap', keys: 'S', ...without('hold') });
+  else list.push(waits ? { ...panel('add', 'do.add', 'add', 'N', 'dial'), disabled: true, why: ['fault.busy'] } : panel('add', 'do.add', 'add', 'N', 'dial'));
   list.push({ does: 'quality', text: ['do.quality'], icon: 'signal', pressed: ui.panel === 'quality', keys: 'Q' });
-  list.push(hangup);
+  list.push(waits ? { ...hangup, keys: undefined } : hangup);
   return list;
 }
 
