@@ -20,7 +20,8 @@ export const DEFAULTS = Object.freeze({
   autoGainControl: true,
   ringCountry: '',
   ringVolume: 0.7,
-  callWaiting: true,
+  // Who answers for a queue is not to be rung in a call.
+  callWaiting: false,
   wrapupSeconds: 30,
   autoWrapup: false,
   shortcuts: true,
