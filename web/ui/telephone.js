@@ -131,7 +131,7 @@ export class Telephone {
     this.#token = token;
     this.#lostAt = null;
     this.#restarting = false;
-    const device = new Device(token, { audio: this.engine, allowIncomingWhileBusy: this.#prefs.callWaiting !== false, ringtone: this.#prefs.ringCountry });
+    const device = new Device(token, { audio: this.engine, allowIncomingWhileBusy: this.#prefs.callWaiting === true, ringtone: this.#prefs.ringCountry });
     this.#device = device;
     device.on('change', () => this.#changed());
     for (const name of /** @type {const} */ (['incoming', 'outgoing'])) device.on(name, (call) => this.#calls.follow(call));
