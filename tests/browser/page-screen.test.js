@@ -315,7 +315,8 @@ describe('what a person chooses', () => {
   test('a button that cannot be pressed says why', async () => {
     await put({ features: { hold: true, dial: false, dtmf: false, transfer: false } });
     await talk();
-    await page.click('#do-transfer');
+    await page.focus('#do-transfer');
+    await press('Enter');
     assert.match(await text('#just-now'), /no connection to Asterisk’s manager/);
     assert.equal(await page.locator('[data-panel]').count(), 0);
   });
