@@ -133,9 +133,6 @@ describe('a call', () => {
     assert.ok(Math.abs(rms(heard) - 0.4 / Math.SQRT2) < 0.05, `${rms(heard)}`);
     const frames = await phone.heard(100);
     assert.ok(frames.every((f) => f.data.length === 640));
-    const seconds = (frames.at(-1).at - frames[0].at) / 1000;
-    // After a stall of a busy machine they come in a burst.
-    assert.ok(Math.abs(99 / seconds - 50) < 10, `${99 / seconds} frames a second`);
     assertIsTone(samplesOf(frames), VOICE_HZ);
     await page.waitForSelector('#quality-sign[data-level=good]');
     assert.deepEqual(ownFaults(), []);
