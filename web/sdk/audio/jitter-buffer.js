@@ -20,25 +20,30 @@
 import { FRAME_SAMPLES, RATE } from './pcm.js';
 
 const PER_MS = RATE / 1000;
-/** Nothing more than this ever waits. */
-const CEILING_MS = 120;
-/** The delay aimed at never leaves this range: above, a frame on time would touch the ceiling. */
+/** Nothing more than this ever waits: the highest target, and the burst of a frame that comes on time. */
+const CEILING_MS = 180;
+/** The delay aimed at never leaves this range; a frame's own 20 ms are in it. */
 const LOWEST_TARGET_MS = 32;
-const HIGHEST_TARGET_MS = 100;
+const HIGHEST_TARGET_MS = 140;
 /** Before anything is known of the network. */
 const FIRST_LATENESS_MS = 8;
-/** What the cushion holds beyond the lateness: one callback of a usual audio device, and a busy page. */
+/**
+ * What the cushion holds beyond the lateness: one callback of a usual audio device, and a busy page.
+ * Where lateness is long it was measured with those in it, and less is enough.
+ */
 const MARGIN_MS = 12;
+const LEAST_MARGIN_MS = 4;
+const MARGIN_SHRINKS = 1 / 8;
 /** One frame, which a full-size arrival adds on top of the cushion. */
 const FRAME_MS = FRAME_SAMPLES / PER_MS;
 /** Frames in the window of lateness: 4 s. After that long, a bad moment is forgotten. */
-const WINDOW = 200;
+const WINDOW = 400;
 /** Frames to have seen before the lateness is believed: 1 s. */
 const WINDOW_MIN = 50;
 /** The share of frames that the cushion covers; the rest is bridged. Two of the window may be late. */
-const COVERED = 0.99;
-/** A frame so late that it left a gap is remembered beyond its share, and forgotten at this pace. */
-const FORGET_MS_PER_S = 12;
+const COVERED = 0.98;
+/** A frame that is later than the one before by this much begins a stall. */
+const STALL_MS = 15;
 /** Quickest frames of past windows, one each 4 s, by which the far clock is judged: a minute. */
 const DRIFT_WINDOWS = 15;
 /** Before so many are there, nothing is said about the far clock. */
@@ -52,8 +57,9 @@ const FADE = 96;
 /** Pitch periods looked for: 2.5 to 20 ms. */
 const PITCH_MIN = 40;
 const PITCH_MAX = 320;
-/** A bridged gap fades to silence over 20 ms. */
-const CONCEAL = 320;
+/** A bridged gap keeps its loudness for 10 ms, and is silent after 40 ms. */
+const CONCEAL = 640;
+const CONCEAL_FULL = 160;
 /** Root mean square under which a part is quiet (about -50 dBFS). */
 const QUIET = 0.003;
 /** How far off the cushion may be before samples are left out or repeated. */
@@ -66,7 +72,8 @@ const CAPACITY = 16384;
 const MASK = CAPACITY - 1;
 
 const FADE_IN = Float32Array.from({ length: FADE }, (_, k) => 0.5 - 0.5 * Math.cos((Math.PI * (k + 1)) / (FADE + 1)));
-const FADE_OUT = Float32Array.from({ length: CONCEAL }, (_, k) => 0.5 + 0.5 * Math.cos((Math.PI * (k + 1)) / CONCEAL));
+const FADE_OUT = Float32Array.from({ length: CONCEAL }, (_, k) =>
+  0.5 + 0.5 * Math.cos((Math.PI * Math.max(0, k + 1 - CONCEAL_FULL)) / (CONCEAL - CONCEAL_FULL)));
 
 export class JitterBuffer {
   #ring = new Float32Array(CAPACITY);
@@ -92,7 +99,6 @@ export class JitterBuffer {
   #lastPushMs = -Infinity;
   #quickest = 0;
   #lateness = FIRST_LATENESS_MS;
-  #scar = 0;
   #bins = new Uint16Array(BLACKOUT_MS / 4 + 1);
   #floors = new Float64Array(DRIFT_WINDOWS);
   #floorsSeen = 0;
@@ -122,7 +128,6 @@ export class JitterBuffer {
     this.#mediaMs = 0;
     this.#lastPushMs = -Infinity;
     this.#lateness = FIRST_LATENESS_MS;
-    this.#scar = 0;
     this.#floorsSeen = 0;
     this.#cushion = this.#cushionSeen = 0;
     this.#nowMs = 0;
@@ -146,12 +151,14 @@ export class JitterBuffer {
 
   /** The delay aimed at just after a frame has come. */
   get targetMs() {
-    return Math.min(HIGHEST_TARGET_MS, Math.max(LOWEST_TARGET_MS, this.jitterMs + MARGIN_MS + FRAME_MS));
+    const late = this.jitterMs;
+    const margin = Math.max(LEAST_MARGIN_MS, MARGIN_MS - late * MARGIN_SHRINKS);
+    return Math.min(HIGHEST_TARGET_MS, Math.max(LOWEST_TARGET_MS, late + margin + FRAME_MS));
   }
 
-  /** Jitter seen: the lateness that all but a few frames stay under, or the last that left a gap. */
+  /** Jitter seen: the lateness that all but a few frames stay under, and all but one stall. */
   get jitterMs() {
-    return Math.max(this.#lateness, this.#scar);
+    return this.#lateness;
   }
 
   /** How many millionths the far clock runs faster than ours; 0 before anything is known. */
@@ -220,7 +227,6 @@ export class JitterBuffer {
       }
       target[offset + k] = value;
     }
-    this.#scar = Math.max(0, this.#scar - (count / RATE) * FORGET_MS_PER_S);
     const weight = Math.min(1, count / RATE);
     this.#meanMs += (this.bufferedMs - this.#meanMs) * weight;
   }
@@ -247,7 +253,6 @@ export class JitterBuffer {
     if (this.#seen % WINDOW === 0) this.#floors[this.#floorsSeen++ % DRIFT_WINDOWS] = this.#quickest;
 
     const late = transit - this.#quickest;
-    if (!this.#playing && this.#seen > 10 && late > this.#scar) this.#scar = Math.min(late, HIGHEST_TARGET_MS);
     if (this.#playing) {
       const cushion = this.bufferedMs + Math.min(BLACKOUT_MS, late);
       this.#cushionSeen++;
@@ -265,8 +270,16 @@ export class JitterBuffer {
     const bins = this.#bins;
     bins.fill(0);
     let counted = 0;
+    // A lost packet makes one frame late and those behind it a little less each: one stall, told by its
+    // first. A single one in the window is not prepared for, two are.
+    let [longest, second, before] = [0, 0, 0];
     for (let i = 0; i < n; i++) {
-      const late = this.#transit[i] - quickest;
+      const late = this.#transit[(this.#seen - n + i) % WINDOW] - quickest;
+      if (late < BLACKOUT_MS && late > before + STALL_MS) {
+        if (late > longest) [longest, second] = [late, longest];
+        else if (late > second) second = late;
+      }
+      before = late;
       if (late < BLACKOUT_MS) {
         bins[Math.floor(late / 4)]++;
         counted++;
@@ -275,7 +288,7 @@ export class JitterBuffer {
     let left = counted * COVERED;
     let bin = 0;
     while (bin < bins.length && (left -= bins[bin]) > 0) bin++;
-    this.#lateness = bin * 4;
+    this.#lateness = Math.max(bin * 4, second);
   }
 
   #cushionError() {
@@ -291,6 +304,14 @@ export class JitterBuffer {
     const enough = this.#dryMs < BLACKOUT_MS ? Math.min(this.targetMs, FRAME_MS + MARGIN_MS) : this.targetMs;
     const leftAlone = waits > 0 && this.#nowMs - this.#lastPushMs > 2 * FRAME_MS;
     if (waits < enough && !leftAlone) return;
+    // What was bridged has been heard in a way: where the cushion allows, its place is left out, so
+    // that the delay is what it was.
+    const over = Math.min(waits - this.targetMs, this.#dryMs);
+    if (over > 0 && this.#dryMs < BLACKOUT_MS) {
+      this.#read += Math.round(over * PER_MS);
+      this.stats.shedMs += over;
+    }
+    if (this.#bridgeAt < CONCEAL && waits > this.targetMs) this.#align = true;
     for (let k = 0; k < FADE; k++) this.#spare[k] = this.#bridge();
     [this.#ghost, this.#spare] = [this.#spare, this.#ghost];
     this.#fadeAt = 0;
