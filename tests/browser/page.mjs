@@ -22,17 +22,19 @@ const WAIT_MS = 15000;
 /**
  * Starts a browser with a microphone made of a WAV file (or Chromium's own beeps).
  * @param {{wav?: string, loop?: boolean, rawMic?: boolean, autoplay?: boolean, mic?: boolean, args?: string[],
+ *   executable?: string,
  *   context?: import('playwright-core').BrowserContextOptions}} [options]
  *   `loop`: the WAV begins anew when it ends (default true).
  *   `rawMic`: echo, noise and gain processing are off, so that the WAV arrives as it is (default true).
  *   `mic`: its permission is given (default true). Sound needs no click.
  *   `context`: locale, colorScheme, viewport and so on, for Playwright's newContext.
  */
-export async function launch({ wav, loop = true, rawMic = true, mic = true, args = [], context = {} } = {}) {
+export async function launch({ wav, loop = true, rawMic = true, mic = true, args = [], context = {},
+  executable = process.env.CHROMIUM || '/usr/bin/chromium' } = {}) {
   const profile = mkdtempSync(join(tmpdir(), 'phone-page-'));
   const permissions = mic ? ['microphone'] : [];
   const browser = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
+    executablePath: executable,
     headless: true,
     ignoreHTTPSErrors: true,
     viewport: { width: 480, height: 720 },

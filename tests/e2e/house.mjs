@@ -66,10 +66,11 @@ class Lines {
 }
 
 /**
- * @param {{config?: object, groups?: object, ami?: boolean}} [options]
+ * @param {{config?: object, groups?: object, ami?: boolean, between?: (port: number) => Promise<number>}} [options]
  *   `ami`: the gateway logs in to Asterisk's manager
+ *   `between`: stands between Asterisk and that port of the gateway, and says where Asterisk finds it
  */
-export async function build({ config = {}, groups = {}, ami = false } = {}) {
+export async function build({ config = {}, groups = {}, ami = false, between = async (port) => port } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'gateway-house-'));
   const [asteriskPort, browserPort, adminPort] = await freePorts(3);
   const file = (name) => join(folder, name);
@@ -77,7 +78,7 @@ export async function build({ config = {}, groups = {}, ami = false } = {}) {
     '-keyout', file('key.pem'), '-out', file('cert.pem'), '-days', '2', '-subj', '/CN=localhost',
     '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'], { stdio: 'pipe' });
   const rig = file('rig');
-  const pbx = spawn(script, ['start', rig, '--gateway', `ws://127.0.0.1:${asteriskPort}`, '--until-eof'], {
+  const pbx = spawn(script, ['start', rig, '--gateway', `ws://127.0.0.1:${await between(asteriskPort)}`, '--until-eof'], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const closePbx = async () => {
@@ -121,6 +122,7 @@ export async function build({ config = {}, groups = {}, ami = false } = {}) {
   const way = await freezableWay(browserPort);
   const house = {
     folder,
+    rig,
     log,
     exited,
     gateway,

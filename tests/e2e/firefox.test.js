@@ -1,0 +1,69 @@
+// The same page in Firefox: a call of the real Asterisk, heard on both sides.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { hasFirefox, launchFirefox } from '../browser/firefox.mjs';
+import { amplitudeAt } from '../browser/signal.mjs';
+import { build } from './house.mjs';
+import { RATE, readWav } from './sound.mjs';
+
+/** What Firefox's own fake microphone plays. */
+const FAKE_HZ = 700;
+const skip = hasFirefox ? false : 'there is no Firefox or no PulseAudio (apt-get install firefox-esr pulseaudio)';
+
+let house;
+let firefox;
+
+before(async () => {
+  if (skip) return;
+  house = await build({});
+  firefox = await launchFirefox({ 'media.navigator.audio.fake_frequency': FAKE_HZ });
+});
+
+after(async () => {
+  await firefox?.close();
+  await house?.tearDown();
+});
+
+/** What the speaker plays now, at the context's rate. */
+function listen() {
+  const { engine } = window.goastgateway;
+  window.ear ??= new AnalyserNode(engine.context, { fftSize: 16384 });
+  engine.outputNode.connect(window.ear);
+  const samples = new Float32Array(window.ear.fftSize);
+  window.ear.getFloatTimeDomainData(samples);
+  return { rate: engine.context.sampleRate, samples: Array.from(samples, (x) => Math.round(x * 1e4) / 1e4) };
+}
+
+test('Firefox: the page answers a call, and both sides hear each other', { skip }, async (t) => {
+  const page = await firefox.openPage(house.link('2001'));
+  await page.waitFor(() => window.goastgateway?.phone.state === 'ready');
+  const heard = await house.call('2001', '--app', 'tone1000');
+  await page.waitFor(() => window.goastgateway.phone.state === 'ringing');
+  await page.evaluate(() => window.goastgateway.phone.answer());
+  await page.waitFor(() => window.goastgateway.phone.stats.framesDown > 100);
+  await page.evaluate(listen);
+  await page.waitFor(() => window.goastgateway.phone.stats.framesDown > 150);
+  const { rate, samples } = await page.evaluate(listen);
+  const [tone, other] = [1000, 1700].map((hz) => amplitudeAt(samples, hz, rate));
+  assert.ok(tone > 0.05 && tone > 10 * other, `1 kHz at ${tone}, beside it ${other}`);
+  const stats = await page.evaluate(() => window.goastgateway.phone.stats);
+  t.diagnostic(`context at ${rate} Hz; ${JSON.stringify(stats)}`);
+  assert.ok(stats.framesUp > 100, `${stats.framesUp} frames went up`);
+  await page.evaluate(() => window.goastgateway.phone.hangup());
+  assert.equal((await house.ended(heard)).dialstatus, 'ANSWER');
+
+  await page.waitFor(() => window.goastgateway.phone.state === 'ready');
+  const said = await house.call('2001', '--app', 'duplex');
+  await page.waitFor(() => window.goastgateway.phone.state === 'ringing');
+  await page.evaluate(() => window.goastgateway.phone.answer());
+  await page.waitFor(() => window.goastgateway.phone.stats.framesUp > 200);
+  await page.evaluate(() => window.goastgateway.phone.hangup());
+  await house.ended(said);
+  const record = readWav(house.record(said)).samples;
+  const part = record.subarray(RATE, 3 * RATE);
+  const [fake, beside] = [FAKE_HZ, 2 * FAKE_HZ + 130].map((hz) => amplitudeAt(part, hz, RATE));
+  t.diagnostic(`in Asterisk: ${FAKE_HZ} Hz at ${fake.toFixed(3)}, beside it ${beside.toFixed(3)}`);
+  assert.ok(fake > 0.01 && fake > 5 * beside, `${fake} against ${beside}`);
+  await page.close();
+});
