@@ -100,6 +100,12 @@ class Page {
       await new Promise((done) => setTimeout(done, 50));
     }
   }
+  /** A key as a person presses it. @param {'Enter' | 'Escape'} key */
+  press(key) {
+    const value = { Enter: '\uE007', Escape: '\uE00C' }[key];
+    const actions = [{ type: 'key', id: 'keyboard', actions: [{ type: 'keyDown', value }, { type: 'keyUp', value }] }];
+    return this.#session.ask('input.performActions', { context: this.#context, actions });
+  }
   close() {
     return this.#session.ask('browsingContext.close', { context: this.#context });
   }

@@ -40,7 +40,7 @@ test('Firefox: the page answers a call, and both sides hear each other', { skip 
   await page.waitFor(() => window.goastgateway?.phone.state === 'ready');
   const heard = await house.call('2001', '--app', 'tone1000');
   await page.waitFor(() => window.goastgateway.phone.state === 'ringing');
-  await page.evaluate(() => window.goastgateway.phone.answer());
+  await page.press('Enter');
   await page.waitFor(() => window.goastgateway.phone.stats.framesDown > 100);
   await page.evaluate(listen);
   await page.waitFor(() => window.goastgateway.phone.stats.framesDown > 150);
@@ -50,15 +50,15 @@ test('Firefox: the page answers a call, and both sides hear each other', { skip 
   const stats = await page.evaluate(() => window.goastgateway.phone.stats);
   t.diagnostic(`context at ${rate} Hz; ${JSON.stringify(stats)}`);
   assert.ok(stats.framesUp > 100, `${stats.framesUp} frames went up`);
-  await page.evaluate(() => window.goastgateway.phone.hangup());
+  await page.press('Escape');
   assert.equal((await house.ended(heard)).dialstatus, 'ANSWER');
 
   await page.waitFor(() => window.goastgateway.phone.state === 'ready');
   const said = await house.call('2001', '--app', 'duplex');
   await page.waitFor(() => window.goastgateway.phone.state === 'ringing');
-  await page.evaluate(() => window.goastgateway.phone.answer());
+  await page.press('Enter');
   await page.waitFor(() => window.goastgateway.phone.stats.framesUp > 200);
-  await page.evaluate(() => window.goastgateway.phone.hangup());
+  await page.press('Escape');
   await house.ended(said);
   const record = readWav(house.record(said)).samples;
   const part = record.subarray(RATE, 3 * RATE);
