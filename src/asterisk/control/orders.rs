@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Mutex as Turn, time::sleep};
+use tokio::{
+    sync::Mutex as Turn,
+    time::{sleep, timeout},
+};
 use tracing::{info, warn};
 
 use super::{
@@ -40,6 +43,10 @@ use crate::{
 
 /// How long the manager may take for an answer.
 const ASK_TIME: Duration = Duration::from_secs(3);
+/// How long a call that is given up may take to be gone; its leg closes within a second.
+const GONE_TIME: Duration = Duration::from_secs(2);
+/// How often that is looked at.
+const GONE_EVERY: Duration = Duration::from_millis(10);
 /// How long a transfer whose answer is lost may still show itself by the call's end.
 const DOUBT_TIME: Duration = Duration::from_secs(2);
 
@@ -164,9 +171,15 @@ impl Shared {
         let (Some(dial), Some(number)) = (dial, self.line(with).number) else {
             return Err(Refused::new(Why::Failed, "the second call has no one other end to join"));
         };
-        self.closing(&[call], order::blind_transfer(channel(&entry), dial, &number)).await?;
+        // First gone, then passed on: while it rings for the second call, the number is busy.
         self.exchange.calls.tell(with, CallEvent::End(Ending::Transferred));
-        Ok(())
+        let gone = async {
+            while self.exchange.calls.get(with).is_some() {
+                sleep(GONE_EVERY).await;
+            }
+        };
+        let _ = timeout(GONE_TIME, gone).await;
+        self.closing(&[call], order::blind_transfer(channel(&entry), dial, &number)).await
     }
 
     /// Does what makes Asterisk close these calls, which are to know why.
