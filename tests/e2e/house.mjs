@@ -66,11 +66,10 @@ class Lines {
 }
 
 /**
- * @param {{config?: object, groups?: object, ami?: boolean, between?: (port: number) => Promise<number>}} [options]
+ * @param {{config?: object, groups?: object, ami?: boolean}} [options]
  *   `ami`: the gateway logs in to Asterisk's manager
- *   `between`: stands between Asterisk and that port of the gateway, and says where Asterisk finds it
  */
-export async function build({ config = {}, groups = {}, ami = false, between = async (port) => port } = {}) {
+export async function build({ config = {}, groups = {}, ami = false } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'gateway-house-'));
   const [asteriskPort, browserPort, adminPort] = await freePorts(3);
   const file = (name) => join(folder, name);
@@ -78,7 +77,7 @@ export async function build({ config = {}, groups = {}, ami = false, between = a
     '-keyout', file('key.pem'), '-out', file('cert.pem'), '-days', '2', '-subj', '/CN=localhost',
     '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'], { stdio: 'pipe' });
   const rig = file('rig');
-  const pbx = spawn(script, ['start', rig, '--gateway', `ws://127.0.0.1:${await between(asteriskPort)}`, '--until-eof'], {
+  const pbx = spawn(script, ['start', rig, '--gateway', `ws://127.0.0.1:${asteriskPort}`, '--until-eof'], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const closePbx = async () => {
@@ -94,7 +93,8 @@ export async function build({ config = {}, groups = {}, ami = false, between = a
     const at = line.indexOf('=');
     return [line.slice(0, at), line.slice(at + 1)];
   }));
-  const manager = { host: '127.0.0.1', port: Number(env.AMI_PORT), username: 'goastgateway', secret: env.AMI_SECRET };
+  const managerWay = ami ? await freezableWay(Number(env.AMI_PORT)) : undefined;
+  const manager = { host: '127.0.0.1', port: managerWay?.port, username: 'goastgateway', secret: env.AMI_SECRET };
   const settings = {
     asterisk_addr: `127.0.0.1:${asteriskPort}`,
     browser_addr: `127.0.0.1:${browserPort}`,
@@ -122,14 +122,27 @@ export async function build({ config = {}, groups = {}, ami = false, between = a
   const way = await freezableWay(browserPort);
   const house = {
     folder,
-    rig,
     log,
     exited,
     gateway,
     way,
     /** A link that logs a page in; over the way that can freeze, or straight. */
+    token: (ext) => execFileSync(binary(), ['token', ...files, '--ext', ext]).toString().trim(),
+    /** Where phones connect. */
+    phoneUrl: `wss://127.0.0.1:${browserPort}/phone`,
+    origin: `https://127.0.0.1:${browserPort}`,
+    /** The way to the manager, which can be cut. */
+    managerWay,
+    /** The commands that look at this house from outside. */
+    async doctor() {
+      const { stdout } = await run(binary(), ['doctor', '--json', ...files]).catch((error) => error);
+      return JSON.parse(stdout);
+    },
+    /** A file of the rig's. */
+    read: (name) => (existsSync(join(rig, name)) ? readFileSync(join(rig, name), 'utf8') : ''),
+    hangup: (call) => run(script, ['hangup', rig, call]),
     link(ext, { frozen = false } = {}) {
-      const token = execFileSync(binary(), ['token', ...files, '--ext', ext]).toString().trim();
+      const token = house.token(ext);
       return `https://127.0.0.1:${frozen ? way.port : browserPort}/#token=${token}`;
     },
     rewrite: write,
@@ -164,6 +177,7 @@ export async function build({ config = {}, groups = {}, ami = false, between = a
     lastCall: () => log.text.split('\n').filter((line) => line.includes('call ended')).at(-1) ?? '',
     async tearDown() {
       way.close();
+      managerWay?.close();
       gateway.kill('SIGKILL');
       await exited;
       await closePbx();
