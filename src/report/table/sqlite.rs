@@ -53,7 +53,7 @@ CREATE INDEX calls_by_group ON calls (group_name, began);
 CREATE INDEX calls_to_hand_on ON calls (began) WHERE handed_on < changes;
 "];
 
-/// The columns that a call's own task fills, in the order of [`values`].
+/// The columns that a call's own task fills, in the order of [`put_row`].
 const COLUMNS: &str = "id, channel, channel_id, direction, caller_number, caller_name, dialled, \
      group_name, answered_by, began, rang, answered, ended, ring_seconds, talk_seconds, ending, \
      side, frames_to_phone, frames_from_phone, frames_filled, dropped_phone_slow, dropped_late, \
