@@ -107,6 +107,14 @@ test('a blackout whose frames were thrown away by the sender is forgotten', () =
   assert.ok(Math.abs(mean(trace, 10000, 15000) - mean(trace, 3000, 5000)) < 10);
 });
 
+test('the burst behind a blackout does not teach that the network is slow', () => {
+  // Dark from 5 to 9 s. Thirteen frames were on their way and come at once; the next ones are new.
+  const arrival = (n) => (n < 250 ? n * 20 : n < 263 ? 9000 : 9230 + (n - 263) * 20);
+  const { trace } = play({ seconds: 20, arrival });
+  for (const ms of [10000, 11000, 13000, 16000]) assert.ok(at(trace, ms).target - at(trace, 4900).target < 10, `${ms}: ${at(trace, ms).target} ms`);
+  assert.ok(Math.abs(mean(trace, 11000, 13000) - mean(trace, 3000, 5000)) < 10);
+});
+
 test('jitter of 30 ms either way is covered, and without clicks', () => {
   const r = random(7);
   const jitter = Array.from({ length: 2000 }, () => 30 + (r() * 2 - 1) * 30);

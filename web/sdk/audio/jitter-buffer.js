@@ -52,6 +52,11 @@ const DRIFT_WINDOWS_MIN = 4;
 const BLACKOUT_MS = 400;
 /** After oldest audio was thrown away, everything above the target goes, for this long. */
 const SETTLE_MS = 200;
+/**
+ * The same after a blackout: what lay in between comes in a burst, and only then, by and by, what is
+ * spoken now. How quick that burst was says nothing about the network.
+ */
+const SETTLE_BLACKOUT_MS = 500;
 /** A join is faded over this many samples: 6 ms. */
 const FADE = 96;
 /** Pitch periods looked for: 2.5 to 20 ms. */
@@ -202,7 +207,7 @@ export class JitterBuffer {
     }
     this.stats.frames++;
     if (this.#write - this.#read > most) {
-      this.#settleUntil = nowMs + SETTLE_MS;
+      this.#settleUntil = Math.max(this.#settleUntil, nowMs + SETTLE_MS);
       this.#shed();
     }
   }
@@ -234,7 +239,8 @@ export class JitterBuffer {
   // ---- what is known of the network
 
   #observe(durationMs, nowMs) {
-    const fresh = nowMs - this.#lastPushMs > BLACKOUT_MS || nowMs < this.#settleUntil;
+    if (this.#lastPushMs > -Infinity && nowMs - this.#lastPushMs > BLACKOUT_MS) this.#settleUntil = nowMs + SETTLE_BLACKOUT_MS;
+    const fresh = this.#lastPushMs === -Infinity || nowMs < this.#settleUntil;
     this.#lastPushMs = nowMs;
     if (fresh) {
       // A new count begins; what was learned of the jitter stays.
