@@ -16,6 +16,8 @@ const PURE: &[&str] = &[
     "src/asterisk/message.rs",
     "src/asterisk/ami/message.rs",
     "src/asterisk/ami/event.rs",
+    "src/asterisk/control/book.rs",
+    "src/asterisk/control/outcome.rs",
     "src/phone/plain.rs",
     "src/phone/session.rs",
     "src/report/row.rs",

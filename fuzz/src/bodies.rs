@@ -15,15 +15,19 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use goastgateway::{
-    asterisk::message::{self, Event},
+    asterisk::{
+        ami::{event, message as ami},
+        message::{self, Event},
+    },
     call::{
         CallId, Extension, RingId, RingKey,
         ending::Ending,
         hunt::{Fell, Hunt, Offered, Plan, Step},
         is_extension,
         machine::{Call, Closing, Input, Output},
+        number::{Keys, MAX_NUMBER, Number},
     },
     config::{self, AddressList, ExtenPattern, Secret},
     media::{
@@ -52,7 +56,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub type Body = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const BODIES: [Body; 16] = [
+pub const BODIES: [Body; 17] = [
+    ("manager", manager),
     ("asterisk_events", asterisk_events),
     ("phone_text", phone_text),
     ("config_file", config_file),
@@ -70,6 +75,49 @@ pub const BODIES: [Body; 16] = [
     ("pacer", pacer),
     ("record_texts", record_texts),
 ];
+
+/// Any bytes of the manager are packets or an error, the same ones however they are cut; what is made
+/// of them as a number can't be more than one, and an action has as many lines as it was given.
+pub fn manager(data: &[u8]) {
+    let greeted = [b"Asterisk Call Manager/11.0.0\r\n", data].concat();
+    let packets = |step: usize| {
+        let (mut decoder, mut bytes) = (ami::Decoder::default(), BytesMut::new());
+        let (mut all, mut error) = (Vec::new(), None);
+        for piece in greeted.chunks(step) {
+            bytes.extend_from_slice(piece);
+            while error.is_none() {
+                match decoder.next(&mut bytes) {
+                    Ok(Some(packet)) => all.push(packet),
+                    Ok(None) => break,
+                    Err(bad) => error = Some(bad),
+                }
+            }
+        }
+        (all, error)
+    };
+    let (all, error) = packets(greeted.len());
+    assert_eq!((&all, error), (&packets(1 + data.len() % 7).0, packets(1 + data.len() % 7).1));
+    for packet in &all {
+        let _ = event::Event::of(packet);
+        for (_, value) in packet.fields() {
+            if let Ok(number) = Number::parse(value) {
+                assert!(number.as_str().len() <= MAX_NUMBER);
+                assert!(
+                    number
+                        .as_str()
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || b"*#+_.-".contains(&b))
+                );
+            }
+            if let Some(keys) = Keys::parse(value) {
+                assert!(keys.iter().flatten().all(|key| "0123456789*#ABCD".contains(key)));
+            }
+            if let Ok(action) = ami::Action::new("Originate").with("Exten", value) {
+                assert_eq!(action.encode(1).lines().count(), 4, "{value:?}");
+            }
+        }
+    }
+}
 
 /// Any text is a time or not, and a cursor or not; what is one is written as it was read.
 pub fn record_texts(data: &[u8]) {

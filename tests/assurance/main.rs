@@ -123,6 +123,7 @@ macro_rules! bodies {
 }
 
 bodies! {
+    any_bytes_of_the_manager_are_packets_or_an_error "manager";
     any_text_of_asterisk_is_an_event_or_an_error "asterisk_events";
     any_text_of_a_phone_is_a_word_or_nothing "phone_text";
     any_settings_are_a_configuration_or_problems_with_remedies "config_file";

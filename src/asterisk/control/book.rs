@@ -9,15 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::outcome;
-use crate::{
-    asterisk::ami::event::Event,
-    call::{
-        CallId,
-        ending::Ending,
-        info::Progress,
-        record::{Caller, Direction},
-    },
+use super::{super::ami::event::Event, outcome};
+use crate::call::{
+    CallId,
+    ending::Ending,
+    info::Progress,
+    record::{Caller, Direction},
 };
 
 /// Callers of legs that have not connected yet. Asterisk reports one some milliseconds before or
