@@ -1,10 +1,15 @@
 //! The files that people write: what is read unchanged, and what every mistake is answered with.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use goastgateway::config::{
     DuplicateLogin, Files, FormatSetting, GroupsFile, ListenAddr, Loaded, LogFormat, Strategy, load,
 };
+use goastgateway::media::music::HoldMusic;
 use serde_json::{Value, json};
 
 /// A folder with a certificate, its key and whatever a test writes into it.
@@ -118,6 +123,9 @@ fn what_is_not_written_has_its_default() {
     assert_eq!(config.calls.ring_timeout, Duration::from_secs(60));
     assert_eq!(config.calls.drain_timeout, Duration::from_secs(300));
     assert_eq!(config.calls.duplicate_login, DuplicateLogin::Reject);
+    assert_eq!(config.calls.resume_timeout, Duration::from_secs(20));
+    assert_eq!(config.calls.hold_music, HoldMusic::Own);
+    assert!(config.calls.call_waiting && config.asterisk.phone_variables.is_empty());
     assert_eq!(config.limits.handshake_timeout, Duration::from_secs(10));
     assert_eq!(config.limits.first_message_timeout, Duration::from_secs(5));
     assert_eq!(config.limits.connections_per_address, 200);
@@ -167,10 +175,36 @@ fn hook(url: &str, secret: &str) -> Value {
     json!({"url": url, "secret": secret})
 }
 
+/// Writes a WAV file of so many samples.
+fn wav(path: &Path, sample_rate: u32, bits_per_sample: u16, samples: i32) {
+    let sample_format = hound::SampleFormat::Int;
+    let spec = hound::WavSpec { channels: 1, sample_rate, bits_per_sample, sample_format };
+    let mut writer = hound::WavWriter::create(path, spec).unwrap();
+    (0..samples).for_each(|n| writer.write_sample(n).unwrap());
+    writer.finalize().unwrap();
+}
+
+#[test]
+fn music_on_hold_is_a_file_or_one_of_two_words() {
+    let place = Place::new();
+    wav(&place.path("hold.wav"), 8_000, 16, 800);
+    let music = |value: Value| {
+        place.load_with(&json!({ "hold_music": value })).expect("good").config.calls.hold_music
+    };
+    assert!(matches!(music(json!(place.path("hold.wav"))), HoldMusic::Tune(_)));
+    assert_eq!(music(json!("silence")), HoldMusic::Silence);
+    assert_eq!(music(json!("default")), HoldMusic::Own);
+}
+
 #[test]
 fn every_mistake_in_a_value_names_the_key_and_what_to_write() {
     let place = Place::new();
     place.write("text.pem", "hello");
+    for (name, rate, bits, samples) in
+        [("cd.wav", 44_100, 16, 9), ("24.wav", 16_000, 24, 9), ("empty.wav", 16_000, 16, 0)]
+    {
+        wav(&place.path(name), rate, bits, samples);
+    }
     place.write("private.pem", &rcgen::KeyPair::generate().expect("a key").serialize_pem());
     let file = |name: &str| place.path(name).to_string_lossy().into_owned();
     let mistakes = [
@@ -208,6 +242,16 @@ fn every_mistake_in_a_value_names_the_key_and_what_to_write() {
             json!({"duplicate_login": "kick"}),
             "write \"reject\" or \"replace\" or \"ring_all\" instead",
         ),
+        (json!({"resume_timeout": 301}), "write 0 to 300 instead"),
+        (json!({"call_waiting": "yes"}), "write true or false instead"),
+        (json!({"hold_music": file("none")}), "can't be played"),
+        (json!({"hold_music": file("text.pem")}), "write the path of a WAV file"),
+        (json!({"hold_music": file("cd.wav")}), "its sample rate is 44100 Hz, not 8000 or 16000"),
+        (json!({"hold_music": file("24.wav")}), "its samples have 24 bits, not 16"),
+        (json!({"hold_music": file("empty.wav")}), "it is empty"),
+        (json!({"phone_variables": ["CRM ID"]}), "letters, digits and _ only"),
+        (json!({"phone_variables": vec!["V"; 33]}), "more than 32"),
+        (json!({"caller_number_variable": "CALLERID(num)"}), "can't be the name of a channel"),
         (json!({"log_format": "xml"}), "write \"text\" or \"json\" instead"),
         (json!({"log_level": 3}), "is the number 3"),
         (json!({"allow_missing_origin": "yes"}), "write true or false instead"),

@@ -75,8 +75,9 @@ pub enum PhoneCommand {
     PresenceChanged,
     /// The page is back: this is its new connection.
     Attach(Box<Attach>),
-    /// Is the phone alive? Answered by the pong of a ping that is sent now.
-    Probe(oneshot::Sender<()>),
+    /// Is the phone alive? Answered by the pong of a ping that is sent now, or with no where its
+    /// connection is lost.
+    Probe(oneshot::Sender<bool>),
 }
 
 /// A page that comes back to its phone.

@@ -216,11 +216,13 @@ async fn first_dead(holders: &[Holder], duplicate: DuplicateLogin) -> Option<&Ho
 /// Whether a phone answers a ping. It must be asked through its own task, which owns the socket.
 async fn is_alive(phone: &PhoneHandle) -> bool {
     let (reply, answer) = oneshot::channel();
-    // A task with too much to do is not a phone that is dead; one that has ended is.
-    if phone.commands.try_send(PhoneCommand::Probe(reply)).is_ok()
-        && timeout(PROBE_TIME, answer).await.is_err()
-    {
-        return false;
+    if phone.commands.try_send(PhoneCommand::Probe(reply)).is_ok() {
+        match timeout(PROBE_TIME, answer).await {
+            Ok(Ok(alive)) => return alive,
+            Err(_) => return false,
+            // A task with too much to do is not a phone that is dead; one that has ended is.
+            Ok(Err(_)) => {}
+        }
     }
     !phone.commands.is_closed()
 }

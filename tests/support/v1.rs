@@ -1,7 +1,13 @@
 //! A page that speaks `goastgateway.v1`. Every message that goes either way is held against the
 //! JSON Schema of the document.
 
-use std::{collections::VecDeque, sync::LazyLock};
+use std::{
+    collections::VecDeque,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use futures_util::SinkExt;
@@ -46,7 +52,6 @@ pub struct Page {
     /// What came while something else was waited for.
     early: VecDeque<Value>,
     pub audio: VecDeque<Bytes>,
-    next_id: u64,
 }
 
 impl Page {
@@ -61,12 +66,30 @@ impl Page {
         path: &str,
         origin: &str,
     ) -> Result<Self, u16> {
+        Self::open_with(gateway, protocols, path, origin, None).await
+    }
+
+    /// As a proxy does for this address.
+    pub async fn open_as(gateway: &Doors, protocols: &str, address: &str) -> Self {
+        Self::open_with(gateway, protocols, "/phone", ORIGIN, Some(address)).await.unwrap()
+    }
+
+    async fn open_with(
+        gateway: &Doors,
+        protocols: &str,
+        path: &str,
+        origin: &str,
+        forwarded: Option<&str>,
+    ) -> Result<Self, u16> {
         let stream = tls(gateway).await;
         let url = format!("wss://localhost:{}{path}", gateway.browser.port());
         let mut request = url.into_client_request().unwrap();
         let headers = request.headers_mut();
         headers.insert("origin", HeaderValue::from_str(origin).unwrap());
         headers.insert("sec-websocket-protocol", HeaderValue::from_str(protocols).unwrap());
+        if let Some(address) = forwarded {
+            headers.insert("x-forwarded-for", HeaderValue::from_str(address).unwrap());
+        }
         match soon("the upgrade", tokio_tungstenite::client_async(request, stream)).await {
             Ok((ws, response)) => {
                 assert_eq!(response.headers()["sec-websocket-protocol"], "goastgateway.v1");
@@ -77,7 +100,6 @@ impl Page {
                     alive: true,
                     early: VecDeque::new(),
                     audio: VecDeque::new(),
-                    next_id: 0,
                 })
             }
             Err(tokio_tungstenite::tungstenite::Error::Http(r)) => Err(r.status().as_u16()),
@@ -168,8 +190,9 @@ impl Page {
 
     /// Asks something and gives the answer; what comes before it waits.
     pub async fn ask(&mut self, mut request: Value) -> Value {
-        self.next_id += 1;
-        let id = json!(self.next_id);
+        // The gateway remembers ids across a return: a page that is loaded again has others.
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = json!(format!("page-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         request["id"] = id.clone();
         self.say(request).await;
         self.answer(&id).await

@@ -32,7 +32,9 @@ impl PhoneTask {
         );
         self.wire = None;
         self.places = None;
-        self.probes.clear();
+        for (_, reply) in self.probes.drain(..) {
+            let _ = reply.send(false);
+        }
         for slot in &mut self.slots {
             slot.set_detached(true);
             if !slot.waits_for_leg() {

@@ -95,7 +95,7 @@ pub struct PhoneTask {
     active: Option<usize>,
     dialect: Dialect,
     /// Questions about the phone's life, by the number of the ping that will answer them.
-    probes: Vec<(u64, oneshot::Sender<()>)>,
+    probes: Vec<(u64, oneshot::Sender<bool>)>,
     timer: Timer,
     /// Rings for everything that isn't audio.
     bell: Bell,
@@ -444,10 +444,14 @@ impl PhoneTask {
         }
     }
 
-    fn probe(&mut self, reply: oneshot::Sender<()>) {
+    fn probe(&mut self, reply: oneshot::Sender<bool>) {
         self.probes.retain(|(_, reply)| !reply.is_closed());
-        if self.probes.len() >= MAX_PROBES || self.wire.is_none() {
+        if self.wire.is_none() {
+            let _ = reply.send(false);
             return;
+        }
+        if self.probes.len() >= MAX_PROBES {
+            return; // it has much to do: that is no death
         }
         let number = match &mut self.dialect {
             Dialect::Plain(_) => self.plain_ping(),
@@ -463,7 +467,7 @@ impl PhoneTask {
         }
         for (ping, reply) in std::mem::take(&mut self.probes) {
             if ping <= number {
-                let _ = reply.send(());
+                let _ = reply.send(true);
             } else {
                 self.probes.push((ping, reply));
             }

@@ -57,6 +57,8 @@ pub struct V1 {
     next_request: u64,
     /// Until when a page that is lost is waited for.
     back_by: Option<Instant>,
+    /// What the page knows of its extension's presence.
+    presence_said: Option<(Presence, bool)>,
     /// When the extension's presence ends by itself.
     presence_until: Option<Instant>,
 }
@@ -98,6 +100,7 @@ impl V1 {
             pending: Vec::new(),
             next_request: 0,
             back_by: None,
+            presence_said: None,
             presence_until: None,
         }
     }
@@ -245,10 +248,12 @@ impl PhoneTask {
         }
     }
 
-    pub(super) fn presence_ends(&mut self, at: Option<Instant>) {
-        if let Some(v1) = self.v1_mut() {
-            v1.presence_until = at;
-        }
+    /// What there is to know of the extension's presence; true if the page doesn't know it yet.
+    pub(super) fn learn_presence(&mut self, presence: &Presence, reachable: bool) -> bool {
+        let Some(v1) = self.v1_mut() else { return false };
+        v1.presence_until = presence.until.map(Instant::from_std);
+        let now = Some((presence.clone(), reachable));
+        std::mem::replace(&mut v1.presence_said, now.clone()) != now
     }
 
     /// One text message.

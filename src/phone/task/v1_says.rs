@@ -30,7 +30,7 @@ impl PhoneTask {
         let ext = self.registration.ext.clone();
         let login = self.registration.login.0;
         let presence = exchange.presence(&ext);
-        self.presence_ends(presence.until.map(Instant::from_std));
+        self.learn_presence(&presence, true);
         let Some(v1) = self.v1_mut() else { return };
         let (message_bytes, resume_ms) = {
             let config = v1.config();
@@ -165,9 +165,8 @@ impl PhoneTask {
     pub(super) fn say_presence(&mut self) {
         let exchange = self.registration.exchange().clone();
         let presence = exchange.presence(&self.registration.ext);
-        self.presence_ends(presence.until.map(Instant::from_std));
-        if self.v1_mut().is_some() {
-            let reachable = exchange.is_reachable(&self.registration.ext);
+        let reachable = exchange.is_reachable(&self.registration.ext);
+        if self.learn_presence(&presence, reachable) {
             self.send(ToPhone::Presence(shown(&presence, reachable)).json());
         }
     }
