@@ -117,6 +117,10 @@ pub async fn run_with(
         exchange.taps.take_events(),
         exchange.metrics.clone(),
     );
+    let recordings = config.load().taps.recording.clone();
+    if let Some(recordings) = recordings {
+        exchange.taps.open_recorder(&recordings);
+    }
     let calls = TaskTracker::new();
     let phones = TaskTracker::new();
     let end_calls = CancellationToken::new();
@@ -159,6 +163,7 @@ pub async fn run_with(
     house.close_asterisk.cancel();
     end_calls.cancel();
     let _ = timeout(GOODBYE_TIME, calls.wait()).await;
+    exchange.taps.close(GOODBYE_TIME).await;
     phones.close();
     let _ = timeout(GOODBYE_TIME, phones.wait()).await;
     house.close_doors.cancel();

@@ -236,10 +236,16 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("ami", old.ami != new.ami),
         ("state_dir", old.records.state_dir != new.records.state_dir),
         ("call_table", old.records.table.postgres != new.records.table.postgres),
+        ("recording", recorder(old) != recorder(new)),
     ]
     .into_iter()
     .filter_map(|(key, changed)| changed.then_some(key))
     .collect()
+}
+
+/// The spool and the store that were opened at the start.
+fn recorder(config: &Config) -> Option<&crate::tap::recorder::Settings> {
+    config.taps.recording.as_ref().map(|recording| &recording.settings)
 }
 
 /// Tells systemd, if it is there, that the runtime still turns.

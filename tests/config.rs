@@ -276,7 +276,7 @@ fn every_mistake_in_a_value_names_the_key_and_what_to_write() {
         (dial(json!({"variables": ["FILE(/tmp/x)"]})), "holds what is no channel variable"),
         (dial(json!({"variables": ["GOASTGATEWAY_CALL"]})), "holds what is no channel variable"),
         (dial(json!({"alow": "1"})), "did you mean \"allow\"?"),
-        (json!({"recording": {}}), "isn't a key of this file; remove it"),
+        (json!({"music": {}}), "isn't a key of this file; remove it"),
         (json!({"state_dir": "here"}), "isn't a whole path"),
         (json!({"call_table": {"retain_days": 0}}), "from 1 to 3650"),
         (json!({"call_table": {"postgres": "db"}}), "isn't where PostgreSQL is"),

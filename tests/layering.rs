@@ -29,6 +29,13 @@ const PURE: &[&str] = &[
     "src/net/address.rs",
     "src/net/liveness.rs",
     "src/net/ws.rs",
+    "src/tap/audiofork.rs",
+    "src/tap/dialect",
+    "src/tap/facts.rs",
+    "src/tap/filter.rs",
+    "src/tap/spec.rs",
+    "src/tap/template.rs",
+    "src/tap/wav.rs",
 ];
 
 /// What they may not name, and what to do instead.
@@ -65,6 +72,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("src/admin", &["crate::app", "crate::daemon", "crate::phone", "crate::asterisk"]),
     ("src/phone", &["crate::app", "crate::daemon", "crate::asterisk"]),
     ("src/asterisk", &["crate::app", "crate::daemon"]),
+    (
+        "src/tap",
+        &["crate::app", "crate::daemon", "crate::phone", "crate::asterisk", "crate::exchange"],
+    ),
 ];
 
 /// A file has one subject: without its tests it stays below this.

@@ -25,7 +25,7 @@ use super::{
     ami::message::Action,
     media::Media,
     message::{Command, ControlFormat, Event, MediaStart, format_of, parse},
-    route,
+    route, tapped,
 };
 use crate::{
     call::{
@@ -45,6 +45,7 @@ use crate::{
         ring::Ringing,
     },
     media::{
+        align::Lane,
         frame::{self, FORMAT, FRAME_BYTES},
         pacer,
     },
@@ -125,6 +126,8 @@ struct Far {
     progress: Progress,
     /// Why Asterisk will close the call.
     closes_for: Option<(Ending, Option<u8>)>,
+    /// The channel's variables, by which those who listen choose.
+    variables: HashMap<String, String>,
 }
 
 enum Happening {
@@ -331,6 +334,9 @@ where
                 pacer::Action::Send(frame) | pacer::Action::Fill(frame)
                     if self.wire.waiting() < FRAMES_WAITING =>
                 {
+                    if let Some(tap) = self.media.as_ref().and_then(|media| media.tap.as_ref()) {
+                        tap.left(&frame);
+                    }
                     let _ = self.wire.send(Message::Binary(frame));
                 }
                 pacer::Action::Send(_) | pacer::Action::Fill(_) => {
@@ -393,7 +399,12 @@ where
             Event::Error { text } => {
                 warn!(call = %self.report.id(), text = %ForLog(&text), "Asterisk reports")
             }
-            Event::DtmfEnd { digit } => self.tell_phones(|news| news.digit(digit)),
+            Event::DtmfEnd { digit } => {
+                if let Some(tap) = self.media.as_ref().and_then(|media| media.tap.as_ref()) {
+                    tap.digit(Lane::Right, digit);
+                }
+                self.tell_phones(|news| news.digit(digit));
+            }
             Event::QueueDrained | Event::Other => {}
         }
     }
@@ -514,6 +525,7 @@ where
             self.events.0.clone(),
         );
         self.place = Some(self.context.exchange.call_began(self.report.id(), entry));
+        self.far.variables.clone_from(&start.variables);
     }
 
     fn phone(&mut self, event: CallEvent) {
@@ -696,11 +708,16 @@ where
             ringing.keep(login);
         }
         let music = self.context.config.calls.hold_music.clone();
-        let (media, line) = Media::new(self.frame_bytes, music, now.into_std());
+        let (mut media, line) = Media::new(self.frame_bytes, music, now.into_std());
         ringing.connect(line);
         if self.far.direction == Direction::In {
             self.report.answered(&ringing.ext, now.into_std());
         }
+        let (far, ext) = (&self.far, &ringing.ext);
+        let facts =
+            tapped::facts(&self.report.record, far.direction, &far.caller, ext, &far.variables);
+        let wanted = &self.context.config.taps;
+        media.tap = Some(self.context.exchange.taps.open(facts, wanted, now.into_std()));
         self.media = Some(media);
     }
 

@@ -9,7 +9,10 @@ use hyper::{Request, Response, StatusCode, body::Incoming, header::ORIGIN};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
-use super::leg::{Leg, LegContext};
+use super::{
+    fork,
+    leg::{Leg, LegContext},
+};
 use crate::{
     call::CallId,
     config::Config,
@@ -62,6 +65,22 @@ impl AsteriskDoor {
             }
             Err(NotAnUpgrade::Bad(why)) => return answer(StatusCode::BAD_REQUEST, why),
         };
+        if let Some(fork) = fork::of(request.uri().path()) {
+            let Ok(fork) = fork else {
+                return answer(StatusCode::NOT_FOUND, "/fork/{id}/left, /right or /mix\n");
+            };
+            let (response, accepted) = upgrade.accept(None);
+            let (taps, settings) = (self.exchange.taps.clone(), config.taps.clone());
+            let stop = self.stop.clone();
+            self.calls.spawn(async move {
+                let _place = place;
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = fork::serve(accepted, fork, taps, settings) => {}
+                }
+            });
+            return response;
+        }
         let protocol = offers(request.headers(), PROTOCOL).then_some(PROTOCOL);
         let (response, accepted) = upgrade.accept(protocol);
         let context = LegContext {

@@ -19,6 +19,7 @@ use crate::{
         pacer::{Action, Pacer},
     },
     net::hop::{HopReceiver, HopSender, hop},
+    tap::TapLine,
 };
 
 /// How long the far end of a call whose phone is lost hears silence before it hears music: a page
@@ -42,6 +43,8 @@ pub struct Media {
     /// Asterisk's audio in frames for the phone.
     downward: Framer,
     passed_down: u64,
+    /// Whoever listens.
+    pub tap: Option<TapLine>,
 }
 
 impl Media {
@@ -62,6 +65,7 @@ impl Media {
             upward: Framer::new(frame_bytes),
             downward: Framer::new(FRAME_BYTES),
             passed_down: 0,
+            tap: None,
         };
         (media, AudioLine { to_phone: phone_in, from_phone: phone_out, state })
     }
@@ -94,9 +98,12 @@ impl Media {
             self.downward = Framer::new(FRAME_BYTES);
             return;
         }
-        let (to_phone, passed) = (&self.to_phone, &mut self.passed_down);
+        let (to_phone, passed, tap) = (&self.to_phone, &mut self.passed_down, &self.tap);
         self.downward.push(audio, |frame| {
             *passed += 1;
+            if let Some(tap) = tap {
+                tap.right(&frame);
+            }
             to_phone.push(frame);
         });
     }

@@ -3,8 +3,10 @@
 
 pub mod ami;
 pub mod control;
+mod fork;
 pub mod leg;
 pub mod listener;
 pub mod media;
 pub mod message;
 pub mod route;
+mod tapped;

@@ -31,6 +31,7 @@ const KEYS: &[&str] = &[
     "resume_timeout", "call_waiting", "hold_music", "phone_variables", "caller_number_variable",
     "caller_name_variable",
     "worker_threads", "ami", "dial", "state_dir", "call_table", "webhooks", "api_tokens",
+    "streams", "recording",
 ];
 
 const ASTERISK_ADDR: &str = "127.0.0.1:8765";
@@ -93,6 +94,7 @@ pub(super) fn parse(sheet: &Sheet) -> Option<Config> {
     if section.get("dial").is_some() && section.get("ami").is_none() {
         section.warning("dial", "does nothing without \"ami\": Asterisk's manager dials");
     }
+    let taps = super::taps::read(&section);
     let config = Config {
         asterisk: asterisk?,
         browser: browser?,
@@ -112,6 +114,7 @@ pub(super) fn parse(sheet: &Sheet) -> Option<Config> {
             None => None,
         },
         records: records?,
+        taps,
     };
     clashes(&section, &config);
     Some(config)

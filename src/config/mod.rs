@@ -20,6 +20,7 @@ mod phones;
 mod problem;
 mod records;
 mod secrets;
+mod taps;
 mod values;
 mod webhooks;
 
@@ -69,6 +70,8 @@ pub struct Config {
     pub dial: Option<DialSettings>,
     /// What is kept of calls, and who may ask for it.
     pub records: RecordSettings,
+    /// Streams and recordings.
+    pub taps: crate::tap::Settings,
 }
 
 /// How to log in to Asterisk's manager.

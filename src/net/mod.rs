@@ -7,6 +7,7 @@
 pub mod address;
 pub mod bell;
 mod certificate;
+pub mod dial;
 pub mod door;
 pub mod hop;
 pub mod io;

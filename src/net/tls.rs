@@ -65,15 +65,33 @@ pub fn server_config(
 
 /// Trusts whoever these authorities have signed, for a connection that the gateway makes.
 pub fn client_config(authorities: &Path) -> Result<Arc<ClientConfig>, TlsError> {
+    client_config_of(self::authorities(authorities)?, None)
+}
+
+/// The authorities of a file.
+pub fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in read_chain(authorities)? {
+    for certificate in read_chain(path)? {
         roots.add(certificate).map_err(|error| unusable(Part::Certificate, &error.to_string()))?;
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    Ok(roots)
+}
+
+/// Trusts whoever these have signed, and shows a certificate of our own: its file and its key's.
+pub fn client_config_of(
+    roots: RootCertStore,
+    identity: Option<(&Path, &Path)>,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(|error| unusable(Part::Certificate, &error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let config = match identity {
+        None => builder.with_no_client_auth(),
+        Some((cert, key)) => builder
+            .with_client_auth_cert(read_chain(cert)?, read_key(key)?)
+            .map_err(|error| unusable(Part::Key, &error.to_string()))?,
+    };
     Ok(Arc::new(config))
 }
 

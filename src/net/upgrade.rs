@@ -96,7 +96,7 @@ fn has(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
 
 /// What answers `Sec-WebSocket-Key` (RFC 6455, 4.2.2): no secret, only a proof that a WebSocket was
 /// understood.
-fn accept_key(key: &[u8]) -> String {
+pub(super) fn accept_key(key: &[u8]) -> String {
     let mut digest = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
     digest.update(key);
     digest.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");

@@ -76,6 +76,30 @@ struct Outgoing {
     written: usize,
     /// A frame was handed to TLS, which may hold it still.
     flushing: bool,
+    /// A client's.
+    keys: Option<Keys>,
+}
+
+/// Keys to mask frames with, which nobody can foresee (RFC 6455, 10.3).
+#[derive(Debug, Default)]
+struct Keys {
+    pool: Vec<u8>,
+}
+
+impl Keys {
+    /// Random bytes are fetched for this many frames at once.
+    const AT_ONCE: usize = 64;
+
+    fn next(&mut self) -> [u8; 4] {
+        if self.pool.len() < 4 {
+            self.pool.resize(4 * Self::AT_ONCE, 0);
+            // It doesn't fail; if it did, the mask would be no secret, which only an old proxy in
+            // between would mind.
+            let _ = aws_lc_rs::rand::fill(&mut self.pool);
+        }
+        let key = self.pool.split_off(self.pool.len() - 4);
+        key.try_into().unwrap_or_default()
+    }
 }
 
 /// What a turn brought.
@@ -120,11 +144,20 @@ where
     /// A server's side of a connection whose upgrade is done. `rest` was read beyond it;
     /// `max_message` is the longest message that is taken, in bytes.
     pub fn server(stream: S, rest: impl Into<Bytes>, max_message: usize) -> Self {
-        let decoder = Decoder::new(Peer::Client, max_message);
+        Self::new(stream, rest.into(), Decoder::new(Peer::Client, max_message), None)
+    }
+
+    /// The same at a client's side: what is written is masked.
+    pub fn client(stream: S, rest: impl Into<Bytes>, max_message: usize) -> Self {
+        let keys = Some(Keys::default());
+        Self::new(stream, rest.into(), Decoder::new(Peer::Server, max_message), keys)
+    }
+
+    fn new(stream: S, rest: Bytes, decoder: Decoder, keys: Option<Keys>) -> Self {
         Self(Box::new(Socket {
             stream,
-            incoming: Incoming { decoder, rest: rest.into() },
-            outgoing: Outgoing::default(),
+            incoming: Incoming { decoder, rest },
+            outgoing: Outgoing { keys, ..Outgoing::default() },
             overflowed: false,
             broken: false,
             closed: false,
@@ -317,13 +350,14 @@ impl Outgoing {
             let Some(message) = pong.or_else(|| self.queue.pop_front()) else {
                 return Poll::Ready(Ok(()));
             };
+            let key = self.keys.as_mut().map(Keys::next);
             if MAX_HEAD + message.length() > AT_ONCE {
-                put(&message, None, &mut self.frame);
+                put(&message, key, &mut self.frame);
                 continue;
             }
             let mut space = [0; AT_ONCE];
             let mut room = &mut space[..];
-            put(&message, None, &mut room);
+            put(&message, key, &mut room);
             let length = AT_ONCE - room.len();
             let poll = Pin::new(&mut *stream).poll_write(cx, &space[..length])?;
             let written = if let Poll::Ready(written) = poll { written } else { 0 };

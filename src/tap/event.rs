@@ -34,6 +34,19 @@ pub struct TapEvent {
     pub what: What,
 }
 
+impl TapEvent {
+    /// An event of this moment, under a new id.
+    pub fn now(facts: &CallFacts, what: What) -> Self {
+        Self { id: Uuid::new_v4(), at: now(), call: facts.clone(), what }
+    }
+}
+
+/// The calendar's time.
+#[allow(clippy::disallowed_methods, reason = "an event's date is the calendar's")]
+pub fn now() -> SystemTime {
+    SystemTime::now()
+}
+
 /// What happened. In JSON it is told by `"event"`, as in `"event": "stream_started"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::call::CallId;
+pub use crate::call::record::Direction;
 
 /// Who called whom, as far as it is known. Texts that are not known are empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -31,18 +32,6 @@ pub struct CallFacts {
     /// view carries them.
     #[serde(skip)]
     pub variables: BTreeMap<String, String>,
-}
-
-/// From the agents' side: who called.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = TapDirection)]
-pub enum Direction {
-    /// Asterisk called a phone.
-    #[default]
-    Inbound,
-    /// A phone called.
-    Outbound,
 }
 
 /// A stream: one consumer of one call.

@@ -9,29 +9,96 @@
 //! events list, start, stop, pause and resume, and whoever delivers events reads them from
 //! [`event::Events`].
 
+pub mod audiofork;
+mod call;
+mod consumer;
+pub mod dialect;
 pub mod event;
 pub mod facts;
+pub mod filter;
+mod line;
+mod pause;
 pub mod products;
+pub mod queue;
+pub mod recorder;
 pub mod spec;
+mod spool;
+pub mod store;
 pub mod template;
+mod thread;
 pub mod view;
+pub mod wav;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::time::timeout;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{error, info, warn};
+use uuid::Uuid;
 
 use crate::call::CallId;
-use event::{EventSink, Events};
-use facts::{StreamId, Whom};
+use call::{CallTap, Full, Stream, Tap};
+use consumer::{Consumer, Status, Teller};
+use event::{EventSink, Events, StopReason, TapEvent, What};
+use facts::{CallFacts, Side, StreamId, Whom};
+use filter::Filter;
+pub use line::TapLine;
+use products::Products;
+use recorder::Recorder;
 use spec::StreamSpec;
+use thread::Thread;
 use view::{CallView, Fetched, RecordingView};
+
+/// Who is named where the configuration wanted something.
+pub const CONFIGURATION: &str = "configuration";
+
+/// What the configuration wants to hear.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    pub streams: Vec<Configured>,
+    pub recording: Option<Recordings>,
+}
+
+/// A stream of every call that the filter admits.
+#[derive(Debug, Clone)]
+pub struct Configured {
+    pub only: Filter,
+    pub spec: Arc<StreamSpec>,
+}
+
+/// How calls are recorded, and which.
+#[derive(Debug, Clone)]
+pub struct Recordings {
+    pub settings: recorder::Settings,
+    /// Every call that the filter admits; else only where somebody asks for it.
+    pub always: bool,
+    pub only: Filter,
+}
 
 /// All taps of the gateway. One an exchange, shared by every task.
 #[derive(Debug)]
 pub struct Taps {
-    #[allow(dead_code)]
     events: EventSink,
     out: Mutex<Option<Events>>,
+    calls: Mutex<HashMap<Uuid, Arc<CallTap>>>,
+    /// Started when it is wanted for the first time; gone when the gateway has stopped.
+    thread: Mutex<Option<Thread>>,
+    tasks: TaskTracker,
+    /// Once, at the start: what came of the spool and the store, if recordings are configured.
+    recorder: OnceLock<Result<Arc<Recorder>, String>>,
+    stopping: CancellationToken,
     /// RingCentral's streaming profiles.
-    pub products: products::Products,
+    pub products: Products,
+    /// Calls that somebody pushes to us, by their id.
+    forks: Mutex<HashMap<String, Weak<Fork>>>,
 }
 
 /// Why nothing was started.
@@ -77,7 +144,17 @@ impl Taps {
     /// Taps that nothing has been asked of yet.
     pub fn new() -> Arc<Self> {
         let (events, out) = event::channel();
-        Arc::new(Self { events, out: Mutex::new(Some(out)), products: Default::default() })
+        Arc::new(Self {
+            events,
+            out: Mutex::new(Some(out)),
+            calls: Mutex::default(),
+            thread: Mutex::default(),
+            tasks: TaskTracker::new(),
+            recorder: OnceLock::new(),
+            stopping: CancellationToken::new(),
+            products: Products::default(),
+            forks: Mutex::default(),
+        })
     }
 
     /// The one place where events come out: for the first who asks.
@@ -85,61 +162,365 @@ impl Taps {
         self.out.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// Opens the recordings' spool and store, and puts in order what an earlier run has left. Once,
+    /// at the start; blocks while it looks.
+    pub fn open_recorder(self: &Arc<Self>, recordings: &Recordings) {
+        let opened = self.recorder.get_or_init(|| {
+            Recorder::open(&recordings.settings, self.events.clone()).inspect_err(|error| {
+                error!(%error, "calls are not recorded: the spool or the store can't be used");
+            })
+        });
+        if let Ok(recorder) = opened {
+            self.spawn(recorder.clone().recover());
+        }
+    }
+
+    /// A call was answered: its line, and whatever the configuration wants of it.
+    pub fn open(self: &Arc<Self>, facts: CallFacts, settings: &Settings, now: Instant) -> TapLine {
+        let (line, end, switch) = line::line();
+        let tap = Arc::new(CallTap::new(facts, now, event::now(), end, switch));
+        {
+            let mut calls = self.calls();
+            calls.retain(|_, call| !call.is_forgotten());
+            calls.insert(tap.id(), tap.clone());
+        }
+        for stream in &settings.streams {
+            if stream.only.admits(&tap.facts)
+                && let Err(error) = self.begin_stream(&tap, stream.spec.clone(), 0, CONFIGURATION)
+            {
+                warn!(call = %tap.id(), name = %stream.spec.name, %error, "no stream");
+            }
+        }
+        for spec in self.products.streams_for(&tap.facts) {
+            if let Err(error) = self.begin_stream(&tap, Arc::new(spec), 0, "profile") {
+                warn!(call = %tap.id(), %error, "no stream");
+            }
+        }
+        if let Some(recording) = &settings.recording
+            && recording.always
+            && recording.only.admits(&tap.facts)
+            && let Err(error) = self.begin_recording(&tap, 0, CONFIGURATION)
+        {
+            warn!(call = %tap.id(), %error, "no recording");
+            let (recording, reason) = (tap.id(), error.to_string());
+            let what = What::RecordingFailed { recording, reason };
+            self.events.tell(TapEvent::now(&tap.facts, what));
+        }
+        line
+    }
+
+    /// A side of a call that is pushed to us: the call of this id, which begins with its first side
+    /// and ends when the last is let go of.
+    pub fn fork(
+        self: &Arc<Self>,
+        id: &str,
+        side: Side,
+        settings: &Settings,
+        now: Instant,
+    ) -> Arc<Fork> {
+        let mut forks = self.forks.lock().unwrap_or_else(PoisonError::into_inner);
+        forks.retain(|_, fork| fork.strong_count() > 0);
+        let fork = forks.get(id).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let facts = CallFacts {
+                call_id: id.parse().unwrap_or_else(|_| Uuid::new_v4()),
+                channel_id: id.to_owned(),
+                ..CallFacts::default()
+            };
+            let line = self.open(facts, settings, now);
+            let fork = Arc::new(Fork { line, sides: AtomicBool::new(false) });
+            forks.insert(id.to_owned(), Arc::downgrade(&fork));
+            fork
+        });
+        if side != Side::Mix {
+            fork.sides.store(true, Ordering::Relaxed);
+        }
+        fork
+    }
+
+    fn calls(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<CallTap>>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, whom: &Whom) -> Option<Arc<CallTap>> {
+        let calls = self.calls();
+        let is_it = |call: &&Arc<CallTap>| match whom {
+            Whom::Call(id) => call.id() == id.uuid(),
+            Whom::Channel(name) => call.facts.channel == *name || call.facts.channel_id == *name,
+        };
+        calls.values().filter(|call| call.switch.over().is_none()).find(is_it).cloned()
+    }
+
+    /// Runs a task on the taps' own thread; false if that can't be had.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> bool {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if thread.is_none() && !self.stopping.is_cancelled() {
+            match Thread::start() {
+                Ok(started) => *thread = Some(started),
+                Err(error) => error!(%error, "no thread for streams and recordings"),
+            }
+        }
+        let task = self.tasks.track_future(task);
+        thread.as_ref().and_then(|thread| thread.spawn(task)).is_some()
+    }
+
+    /// Has the call listened to, if nobody does yet.
+    fn listen(self: &Arc<Self>, tap: &Arc<CallTap>) {
+        if let Some(end) = tap.take_end() {
+            let (taps, tap) = (self.clone(), tap.clone());
+            self.spawn(async move {
+                let forget = Forget { taps: &taps, tap: &tap };
+                call::listen(tap.clone(), end).await;
+                drop(forget);
+            });
+        }
+    }
+
+    fn begin_stream(
+        self: &Arc<Self>,
+        tap: &Arc<CallTap>,
+        spec: Arc<StreamSpec>,
+        base: u64,
+        by: &str,
+    ) -> Result<StreamId, StartError> {
+        if self.stopping.is_cancelled() {
+            return Err(StartError::Stopping);
+        }
+        let id = StreamId(Uuid::new_v4());
+        let stop = CancellationToken::new();
+        let ending = Arc::new(Mutex::new(StopReason::CallEnded));
+        let events = Teller { sink: self.events.clone(), facts: tap.facts.clone() };
+        let mut consumers = Vec::new();
+        for (side, url) in spec.dialect.legs() {
+            consumers.push(Consumer {
+                spec: spec.clone(),
+                url: url.clone(),
+                facts: tap.facts.clone(),
+                stream: id,
+                base,
+                by: by.to_owned(),
+                status: Status::new(side, url),
+                stop: stop.clone(),
+                ending: ending.clone(),
+                events: events.clone(),
+            });
+        }
+        let connections: Vec<_> =
+            consumers.iter().map(|consumer| consumer.status.clone()).collect();
+        let narrow = spec.dialect.is_narrow();
+        let taps = connections
+            .iter()
+            .map(|status| Tap { queue: status.queue().clone(), base, narrow })
+            .collect();
+        let stream = Stream {
+            name: spec.name.clone(),
+            format: spec.dialect.name(),
+            by: by.to_owned(),
+            connections,
+            ending,
+        };
+        tap.add_stream(id, stream, taps).map_err(|full| match full {
+            Full::Over => StartError::NoSuchCall,
+            Full::TooMany => StartError::TooMany(call::STREAMS),
+        })?;
+        self.listen(tap);
+        for consumer in consumers {
+            self.spawn(consumer.run());
+        }
+        Ok(id)
+    }
+
+    fn begin_recording(
+        self: &Arc<Self>,
+        tap: &Arc<CallTap>,
+        base: u64,
+        by: &str,
+    ) -> Result<(), StartError> {
+        let recorder = match self.recorder.get() {
+            None => return Err(StartError::NoRecording),
+            Some(Err(error)) => return Err(StartError::Disk(error.clone())),
+            Some(Ok(recorder)) => recorder.clone(),
+        };
+        if self.stopping.is_cancelled() {
+            return Err(StartError::Stopping);
+        }
+        let begun = tap.add_recording(base, |nth| recorder.begin(tap, nth, by));
+        let recording = match begun {
+            Ok(Ok(recording)) => recording,
+            Ok(Err(error)) => return Err(StartError::Disk(error)),
+            Err(Full::Over) => return Err(StartError::NoSuchCall),
+            Err(Full::TooMany) => return Err(StartError::Recording),
+        };
+        self.listen(tap);
+        self.spawn(recorder.record(recording, tap.clone()));
+        Ok(())
+    }
+
     /// Every call that can be tapped now: answered, and not over.
     pub fn list(&self) -> Vec<CallView> {
-        Vec::new()
+        let calls: Vec<_> = self.calls().values().cloned().collect();
+        let up = calls.iter().filter(|call| call.switch.over().is_none());
+        let mut views: Vec<CallView> = up.map(|call| call.view()).collect();
+        views.sort_by_key(|view| view.answered);
+        views
     }
 
     /// One of them.
-    pub fn get(&self, _call: CallId) -> Option<CallView> {
-        None
+    pub fn get(&self, call: CallId) -> Option<CallView> {
+        self.find(&Whom::Call(call)).map(|call| call.view())
     }
 
     /// Starts a stream. It connects in its own time: what comes of it are events and the stream's
     /// state in [`Taps::list`]. `by` says who wanted it, for the record: `"api"`, `"ami"`.
     pub async fn start_stream(
-        &self,
-        _whom: &Whom,
-        _spec: StreamSpec,
-        _by: &str,
+        self: &Arc<Self>,
+        whom: &Whom,
+        spec: StreamSpec,
+        by: &str,
     ) -> Result<StreamId, StartError> {
-        Err(StartError::NoSuchCall)
+        let tap = self.tap(whom)?;
+        let base = tap.slot_at(now());
+        self.begin_stream(&tap, Arc::new(spec), base, by)
+    }
+
+    fn tap(&self, whom: &Whom) -> Result<Arc<CallTap>, StartError> {
+        self.find(whom).ok_or(match whom {
+            Whom::Call(_) => StartError::NoSuchCall,
+            Whom::Channel(_) => StartError::NoAri,
+        })
     }
 
     /// Stops a stream in order: its consumer is told, and what it was owed is sent first.
-    pub fn stop_stream(&self, _id: StreamId) -> Result<(), NotThere> {
-        Err(NotThere)
+    pub fn stop_stream(&self, id: StreamId) -> Result<(), NotThere> {
+        let calls: Vec<_> = self.calls().values().cloned().collect();
+        if calls.iter().any(|call| call.stop_stream(id)) { Ok(()) } else { Err(NotThere) }
     }
 
     /// Begins to record a call that isn't recorded.
-    pub async fn start_recording(&self, _whom: &Whom, _by: &str) -> Result<(), StartError> {
-        Err(StartError::NoRecording)
+    pub async fn start_recording(
+        self: &Arc<Self>,
+        whom: &Whom,
+        by: &str,
+    ) -> Result<(), StartError> {
+        let tap = self.tap(whom)?;
+        let base = tap.slot_at(now());
+        self.begin_recording(&tap, base, by)
     }
 
     /// Ends a call's recording; it is stored like any other.
-    pub fn stop_recording(&self, _whom: &Whom) -> Result<(), NotThere> {
-        Err(NotThere)
+    pub fn stop_recording(&self, whom: &Whom) -> Result<(), NotThere> {
+        let recording = self.find(whom).and_then(|call| call.recording());
+        let recording = recording.filter(|recording| !recording.is_over()).ok_or(NotThere)?;
+        recording.queue().close();
+        Ok(())
     }
 
     /// Silences every stream and recording of a call from this instant on. Pausing what is paused
     /// is no error, and changes nothing.
-    pub fn pause(&self, _whom: &Whom, _by: &str) -> Result<(), NotThere> {
-        Err(NotThere)
+    pub fn pause(&self, whom: &Whom, by: &str) -> Result<(), NotThere> {
+        let tap = self.find(whom).ok_or(NotThere)?;
+        if tap.pause(now(), event::now(), by) {
+            info!(call = %tap.id(), by, "streams and recordings are paused");
+            self.events.tell(TapEvent::now(&tap.facts, What::Paused { by: by.to_owned() }));
+        }
+        Ok(())
     }
 
     /// Ends the silence.
-    pub fn resume(&self, _whom: &Whom, _by: &str) -> Result<(), NotThere> {
-        Err(NotThere)
+    pub fn resume(&self, whom: &Whom, by: &str) -> Result<(), NotThere> {
+        let tap = self.find(whom).ok_or(NotThere)?;
+        if tap.resume(now(), event::now(), by) {
+            info!(call = %tap.id(), by, "streams and recordings go on");
+            self.events.tell(TapEvent::now(&tap.facts, What::Resumed { by: by.to_owned() }));
+        }
+        Ok(())
     }
 
     /// Recordings that grow or wait in the spool. Those that have reached their place are in the
     /// call table.
     pub fn recordings(&self) -> Vec<RecordingView> {
-        Vec::new()
+        match self.recorder.get() {
+            Some(Ok(recorder)) => recorder.views(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether the disk is nearly full, so that nothing is recorded.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self.recorder.get(), Some(Ok(recorder)) if recorder.is_alarmed())
     }
 
     /// A recording's bytes, from wherever it is: growing, in the spool, or in its store.
-    pub async fn fetch(&self, _call: CallId) -> Result<Fetched, FetchError> {
-        Err(FetchError::NotThere)
+    pub async fn fetch(&self, call: CallId) -> Result<Fetched, FetchError> {
+        match self.recorder.get() {
+            Some(Ok(recorder)) => {
+                let fetched = recorder.fetch(call.uuid()).await.map_err(FetchError::Store)?;
+                fetched.ok_or(FetchError::NotThere)
+            }
+            _ => Err(FetchError::NotThere),
+        }
     }
+
+    /// Ends everything: consumers are told, recordings are made whole; what isn't stored by then is
+    /// stored after the next start. Takes at most `time`.
+    pub async fn close(&self, time: Duration) {
+        self.stopping.cancel();
+        let calls: Vec<_> = self.calls().values().cloned().collect();
+        for call in calls {
+            call.end(StopReason::GatewayStopping);
+            // Its task ends with it.
+            call.switch.hang_up();
+        }
+        if let Some(Ok(recorder)) = self.recorder.get() {
+            recorder.stop();
+        }
+        self.tasks.close();
+        let ended = async {
+            self.tasks.wait().await;
+            if let Some(Ok(recorder)) = self.recorder.get() {
+                recorder.stopped().await;
+            }
+        };
+        if timeout(time, ended).await.is_err() {
+            warn!(tasks = self.tasks.len(), "streams or recordings did not end in time");
+        }
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(thread);
+    }
+}
+
+/// A call that is pushed to us.
+#[derive(Debug)]
+pub struct Fork {
+    line: TapLine,
+    /// One of its sides comes by itself.
+    sides: AtomicBool,
+}
+
+impl Fork {
+    pub fn line(&self) -> &TapLine {
+        &self.line
+    }
+
+    /// Whether the mix has nothing to add.
+    pub fn has_sides(&self) -> bool {
+        self.sides.load(Ordering::Relaxed)
+    }
+}
+
+/// Forgets a call when its task ends, in whatever way.
+struct Forget<'a> {
+    taps: &'a Taps,
+    tap: &'a CallTap,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.tap.switch.turn_off();
+        self.tap.end(StopReason::CallEnded);
+        self.taps.calls().remove(&self.tap.id());
+    }
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }

@@ -114,11 +114,11 @@ impl Product {
         let id = self.product_id.to_string();
         match self.product_type {
             ProductType::Queue => {
-                facts.direction == Direction::Inbound
+                facts.direction == Direction::In
                     && (facts.group == id || facts.variables.get(QUEUE_VARIABLE) == Some(&id))
             }
             ProductType::Campaign => {
-                facts.direction == Direction::Outbound
+                facts.direction == Direction::Out
                     && facts.variables.get(CAMPAIGN_VARIABLE) == Some(&id)
             }
         }
@@ -307,7 +307,7 @@ mod tests {
         let campaign = product(text);
         facts.variables.insert(CAMPAIGN_VARIABLE.into(), "1234".into());
         assert!(!campaign.wants(&facts), "it came in");
-        facts.direction = Direction::Outbound;
+        facts.direction = Direction::Out;
         assert!(campaign.wants(&facts));
     }
 

@@ -416,7 +416,12 @@ impl StreamForm {
         if attempts > 1000 {
             faults.add("attempts", "is out of range", "write 0 to 1000");
         }
-        let protocol = (!self.protocol.is_empty()).then(|| self.protocol.clone());
+        let protocol = match dialect {
+            _ if !self.protocol.is_empty() => Some(self.protocol.clone()),
+            // What jambonz asks for, and its consumers look for.
+            Some(Dialect::Jambonz(_)) => Some("audio.jambonz.org".to_owned()),
+            _ => None,
+        };
         Reach { headers, protocol, connect_timeout, attempts, tls }
     }
 }

@@ -1,0 +1,320 @@
+//! One call that may be tapped, and the task that listens to it once somebody wants it.
+//!
+//! The task looks fifty times a second: what has come goes onto the grid, each slot of the grid goes
+//! to every consumer's queue. It ends with the call, and closes every queue.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Instant, SystemTime},
+};
+
+use tokio::time::{MissedTickBehavior, interval};
+use uuid::Uuid;
+
+use super::{
+    consumer::Status,
+    event::StopReason,
+    facts::{CallFacts, StreamId},
+    line::{Heard, LineEnd, Switch},
+    pause::Pauses,
+    queue::{Both, Item, Queue},
+    recorder::Recording,
+    view::{CallView, StreamView},
+};
+use crate::media::{
+    align::{AHEAD, Aligner},
+    frame::FRAME_TIME,
+    slot::{Narrower, Slot},
+};
+
+/// Streams of one call. Each has its own queue, so the number bounds a call's memory.
+pub const STREAMS: usize = 16;
+
+/// A call that can be tapped.
+#[derive(Debug)]
+pub struct CallTap {
+    pub facts: Arc<CallFacts>,
+    /// The answer: slot 0 begins here.
+    pub start: Instant,
+    pub answered: SystemTime,
+    pub switch: Arc<Switch>,
+    /// Where audio comes out, until the task has taken it.
+    end: Mutex<Option<LineEnd>>,
+    state: Mutex<State>,
+    /// The state has changed since the task looked.
+    changed: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    streams: HashMap<StreamId, Stream>,
+    recording: Option<Arc<Recording>>,
+    /// How many recordings this call has had.
+    recordings: u32,
+    taps: Vec<Tap>,
+    pauses: Pauses,
+    over: bool,
+}
+
+/// A stream of this call.
+#[derive(Debug)]
+pub struct Stream {
+    pub name: String,
+    pub format: &'static str,
+    pub by: String,
+    pub connections: Vec<Arc<Status>>,
+    pub ending: Arc<Mutex<StopReason>>,
+}
+
+/// Where slots go.
+#[derive(Debug, Clone)]
+pub struct Tap {
+    pub queue: Queue,
+    /// The first slot that it wants.
+    pub base: u64,
+    pub narrow: bool,
+}
+
+impl CallTap {
+    pub fn new(
+        facts: CallFacts,
+        start: Instant,
+        answered: SystemTime,
+        end: LineEnd,
+        switch: Arc<Switch>,
+    ) -> Self {
+        Self {
+            facts: Arc::new(facts),
+            start,
+            answered,
+            switch,
+            end: Mutex::new(Some(end)),
+            state: Mutex::default(),
+            changed: AtomicBool::new(true),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn id(&self) -> Uuid {
+        self.facts.call_id
+    }
+
+    /// The slot of a moment.
+    pub fn slot_at(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.start);
+        (since.as_micros() / FRAME_TIME.as_micros()) as u64
+    }
+
+    /// The line's end, for the task that is started now; `None` if it runs already.
+    pub fn take_end(&self) -> Option<LineEnd> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Adds a stream, unless the call is over or has too many.
+    pub fn add_stream(&self, id: StreamId, stream: Stream, taps: Vec<Tap>) -> Result<(), Full> {
+        let mut state = self.state();
+        if state.over {
+            return Err(Full::Over);
+        }
+        state.streams.retain(|_, stream| !stream.is_over());
+        if state.streams.len() >= STREAMS {
+            return Err(Full::TooMany);
+        }
+        state.streams.insert(id, stream);
+        state.taps.extend(taps);
+        self.changed.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Adds the recording that `begin` makes of its number, unless there is one.
+    pub fn add_recording<E>(
+        &self,
+        base: u64,
+        begin: impl FnOnce(u32) -> Result<Arc<Recording>, E>,
+    ) -> Result<Result<Arc<Recording>, E>, Full> {
+        let mut state = self.state();
+        if state.over {
+            return Err(Full::Over);
+        }
+        if state.recording.as_ref().is_some_and(|recording| !recording.is_over()) {
+            return Err(Full::TooMany);
+        }
+        let recording = match begin(state.recordings + 1) {
+            Ok(recording) => recording,
+            Err(error) => return Ok(Err(error)),
+        };
+        state.recordings += 1;
+        state.taps.push(Tap { queue: recording.queue().clone(), base, narrow: false });
+        state.recording = Some(recording.clone());
+        self.changed.store(true, Ordering::Release);
+        Ok(Ok(recording))
+    }
+
+    pub fn recording(&self) -> Option<Arc<Recording>> {
+        self.state().recording.clone()
+    }
+
+    /// Stops a stream of this call: in order, with what waits for it. False if it isn't here.
+    pub fn stop_stream(&self, id: StreamId) -> bool {
+        let state = self.state();
+        let Some(stream) = state.streams.get(&id) else { return false };
+        stream.end(StopReason::Stopped);
+        true
+    }
+
+    /// Whether it is over and nobody listens: to be forgotten.
+    pub fn is_forgotten(&self) -> bool {
+        self.switch.over().is_some()
+            && self.end.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Silences everything from now on; false if it is silent already.
+    pub fn pause(&self, now: Instant, date: SystemTime, by: &str) -> bool {
+        let slot = self.slot_at(now);
+        let paused = self.state().pauses.pause(slot, by, date);
+        self.changed.store(true, Ordering::Release);
+        paused
+    }
+
+    pub fn resume(&self, now: Instant, date: SystemTime, by: &str) -> bool {
+        // What was said before may still be on its way to a slot as far ahead as the grid allows.
+        let slot = self.slot_at(now) + 2 + (AHEAD.as_millis() / FRAME_TIME.as_millis()) as u64;
+        let resumed = self.state().pauses.resume(slot, by, date);
+        self.changed.store(true, Ordering::Release);
+        resumed
+    }
+
+    pub fn pauses(&self) -> Pauses {
+        self.state().pauses.clone()
+    }
+
+    pub fn view(&self) -> CallView {
+        let state = self.state();
+        let stream = |(id, stream): (&StreamId, &Stream)| StreamView {
+            id: *id,
+            name: stream.name.clone(),
+            format: stream.format.to_owned(),
+            by: stream.by.clone(),
+            connections: stream.connections.iter().map(|status| status.view()).collect(),
+        };
+        let mut streams: Vec<StreamView> = state.streams.iter().map(stream).collect();
+        streams.sort_by_key(|stream| stream.id);
+        let recording = state.recording.as_ref().map(|recording| {
+            let mut view = recording.view();
+            view.pauses = state.pauses.record().to_vec();
+            view
+        });
+        CallView {
+            facts: (*self.facts).clone(),
+            answered: self.answered,
+            paused: state.pauses.is_paused(),
+            streams,
+            recording,
+            dropped: self.switch.dropped(),
+        }
+    }
+
+    /// The call is over, or the gateway stops: every queue is closed, for this reason.
+    pub fn end(&self, reason: StopReason) {
+        let mut state = self.state();
+        if std::mem::replace(&mut state.over, true) {
+            return; // the first reason counts
+        }
+        for stream in state.streams.values() {
+            stream.end(reason);
+        }
+        for tap in state.taps.drain(..) {
+            tap.queue.close();
+        }
+    }
+}
+
+/// Why nothing was added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    Over,
+    TooMany,
+}
+
+impl Stream {
+    fn is_over(&self) -> bool {
+        self.connections.iter().all(|status| status.is_over())
+    }
+
+    fn end(&self, reason: StopReason) {
+        *self.ending.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+        for status in &self.connections {
+            status.queue().close();
+        }
+    }
+}
+
+/// Listens to a call until it is over.
+pub async fn listen(tap: Arc<CallTap>, mut end: LineEnd) {
+    let mut grid = Aligner::new(tap.start);
+    let mut narrower = Narrower::default();
+    let mut taps: Vec<Tap> = Vec::new();
+    let mut pauses = Pauses::default();
+    let mut ticks = interval(FRAME_TIME);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tap.switch.turn_on();
+    let mut begun = false;
+    loop {
+        let now = ticks.tick().await.into_std();
+        // Asked before the line is emptied: what was said before the end is in it.
+        let over = tap.switch.over();
+        if tap.changed.swap(false, Ordering::Acquire) {
+            let mut state = tap.state();
+            state.taps.retain(|tap| !tap.queue.is_closed());
+            taps.clone_from(&state.taps);
+            pauses.clone_from(&state.pauses);
+            drop(state);
+            if !begun && let Some(first) = taps.iter().map(|tap| tap.base).min() {
+                begun = true;
+                grid.skip_to(tap.start + FRAME_TIME * u32::try_from(first).unwrap_or(u32::MAX));
+            }
+        }
+        while let Some(heard) = end.take() {
+            match heard {
+                Heard::Frame(lane, at, frame) => grid.push(lane, at, frame),
+                // Digits are what a pause is for.
+                Heard::Digit(..) if pauses.is_paused() => {}
+                Heard::Digit(lane, digit) => {
+                    for tap in &taps {
+                        tap.queue.push(Item::Digit(lane, digit));
+                    }
+                }
+            }
+        }
+        loop {
+            let slot = match over {
+                Some(end) => grid.rest(end),
+                None => grid.next(now),
+            };
+            let Some(slot) = slot else { break };
+            give(slot, &taps, &pauses, &mut narrower);
+        }
+        if over.is_some() {
+            break;
+        }
+    }
+    tap.end(StopReason::CallEnded);
+}
+
+fn give(mut slot: Slot, taps: &[Tap], pauses: &Pauses, narrower: &mut Narrower) {
+    if pauses.covers(slot.index) {
+        slot = Slot::silent(slot.index);
+    }
+    let narrow = taps.iter().any(|tap| tap.narrow).then(|| narrower.slot(&slot));
+    let both = Arc::new(Both { wide: slot, narrow });
+    for tap in taps.iter().filter(|tap| both.wide.index >= tap.base) {
+        tap.queue.push(Item::Slot(both.clone()));
+    }
+}
