@@ -204,10 +204,9 @@ async fn put_object(
             return Err(error.into());
         }
     }
-    if let Err(error) = upload.shutdown().await {
-        let _ = upload.abort().await;
-        return Err(error.into());
-    }
+    // Nothing is aborted here: after its last word the library can't be asked to, and panics. Parts
+    // of an upload that failed at the very end are for the bucket's own rules to clear away.
+    upload.shutdown().await?;
     Ok(())
 }
 
