@@ -1,10 +1,21 @@
 // The gateway's side of the phone protocol, version 1, in a few lines: logs phones in, keeps them
 // when their socket is lost, does what they ask at once (or what a test says), and remembers all.
 
+import Ajv from 'ajv/dist/2020.js';
 import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
+import { readFileSync } from 'node:fs';
 
 export const V1 = 'goastgateway.v1';
+
+const schema = JSON.parse(readFileSync(new URL('../../docs/phone-protocol.schema.json', import.meta.url)));
+const ajv = new Ajv({ strict: false, validateFormats: false });
+ajv.addSchema(schema);
+/** What the protocol's schema says of a message of either side; null when it is right. */
+const faultOf = (side, message) => {
+  const check = ajv.getSchema(`${schema.$id}#/$defs/${side}`);
+  return check(message) ? null : `${JSON.stringify(message)}: ${check.errors.filter((e) => e.keyword !== 'const' && e.keyword !== 'anyOf').map((e) => `${e.instancePath} ${e.message}`).join(', ')}`;
+};
 
 /** Once in a test: the answer to whatever the phone asks. */
 const REFUSALS = { 20101: 'token_invalid', 20104: 'token_expired' };
@@ -18,6 +29,8 @@ export class V1Door extends EventEmitter {
   phones = new Map();
   sockets = new Set();
   logins = [];
+  /** Messages of either side that the schema does not know so. @type {string[]} */
+  faults = [];
   /** A second, living login of an extension: 'replace' or 'reject'. */
   duplicate = 'replace';
   resumeMs = 3000;
@@ -42,6 +55,7 @@ export class V1Door extends EventEmitter {
 
   #login(ws, m) {
     this.logins.push(m);
+    this.check('fromPhone', m);
     if (this.silent) return;
     if (this.refuseLogin) return ws.close(this.refuseLogin);
     const claims = this.#readToken(m.token);
@@ -63,6 +77,11 @@ export class V1Door extends EventEmitter {
     this.phones.set(claims.ext, phone);
     phone.take(ws, { resumed, expires: claims.exp * 1000, login: m });
     this.emit('phone', phone);
+  }
+
+  check(side, message) {
+    const fault = faultOf(side, message);
+    if (fault) this.faults.push(`${side} ${fault}`);
   }
 
   /** The phone of an extension, once it is there. */
@@ -130,6 +149,7 @@ export class V1Phone extends EventEmitter {
   }
 
   send(message) {
+    this.door.check('toPhone', message);
     if (this.isThere) this.socket.send(JSON.stringify(message));
   }
 
@@ -140,6 +160,7 @@ export class V1Phone extends EventEmitter {
     }
     const m = JSON.parse(String(data));
     this.said.push(m);
+    this.door.check('fromPhone', m);
     this.#answer(m);
     this.emit('message', m);
   }
@@ -181,7 +202,7 @@ export class V1Phone extends EventEmitter {
         const made = this.#made({ direction: 'outgoing', state: 'dialling', from: { number: this.ext, name: null }, to: m.to, variables: m.variables ?? {} });
         reply({ type: 'ok', call: made.call });
         this.send({ type: 'outgoing', ...made });
-        return this.send({ type: 'progress', call: made.call, state: 'dialling' });
+        return this.send({ type: 'progress', call: made.call, state: 'dialling', audio: false });
       }
       case 'presence':
         this.presence = { state: m.state, reason: m.reason ?? null, until: m.seconds ? Date.now() + m.seconds * 1000 : null, reachable: true };

