@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newLink, stepLink } from '../../web/sdk/link.js';
+import { findToken, readToken } from '../../web/sdk/token.js';
 
 function link({ random = () => 0.5, urls = 1 } = {}) {
   const l = { state: newLink(), now: 1_000_000, all: [] };
@@ -250,4 +251,13 @@ test('whatever happens there is a socket, a wait, or a reason', () => {
       state = next;
     }
   }
+});
+
+test('a token is found in what a person pastes, and read', () => {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const token = `${part({ alg: 'HS256' })}.${part({ ext: '内線2001', exp: 1_800_000_000 })}.${part('mark')}`;
+  for (const text of [token, `  ${token}\n`, `https://pbx.lan:8766/#token=${token}`, `wss://pbx.lan/phone?token=${token}&x=1`]) assert.equal(findToken(text), token);
+  for (const text of ['', 'nonsense', 'a.b', 'https://pbx.lan/#token=%E0%A4%A']) assert.equal(findToken(text), null);
+  assert.deepEqual(readToken(token), { extension: '内線2001', expiresAt: 1_800_000_000_000 });
+  assert.equal(readToken('a.b.c'), null);
 });

@@ -23,7 +23,7 @@ function bundled(...names) {
 }
 
 /** Until its own checks are strict, the sound is checked less strictly; what it gives to others is checked with them. */
-const LENIENT = /^..\/..\/web\/sdk\/(audio\/|phone\.js|machine\.js|connection\.js)/;
+const LENIENT = /^..\/..\/web\/sdk\/audio\//;
 
 test('the types hold, strictly', () => {
   const { stdout } = spawnSync(process.execPath, [tsc, '-p', here, '--pretty', 'false'], { cwd: here, encoding: 'utf8' });
@@ -32,7 +32,7 @@ test('the types hold, strictly', () => {
 
 test('under 30 KB, bundled and zipped, with everything in it', (t) => {
   const threads = bundled('wire-worker.js') + bundled('audio/worklet.js');
-  const [core, all] = [bundled('device.js') + threads, bundled('device.js', 'errors.js', 'audio/ring.js', 'audio/tones.js', 'token.js', 'element.js', 'bridge.js', 'webphone.js') + threads];
+  const [core, all] = [bundled('device.js') + threads, bundled('index.js', 'element.js', 'bridge.js', 'webphone.js') + threads];
   t.diagnostic(`Device with its sound ${(core / 1024).toFixed(1)} KB, everything ${(all / 1024).toFixed(1)} KB`);
   assert.ok(all < 30 * 1024, String(all));
 });

@@ -4,7 +4,6 @@ export { Device } from './device.js';
 export { Call } from './call.js';
 export { AudioHelper } from './audio-helper.js';
 export { ERRORS, PhoneError } from './errors.js';
-export { Phone } from './phone.js';
 export { AudioEngine } from './audio/engine.js';
 export { playKey, playTest, RingTone } from './audio/ring.js';
 export { ringFor } from './audio/tones.js';

@@ -35,16 +35,3 @@ export function readToken(token) {
     return null;
   }
 }
-
-/** The gateway's clock may be this much behind, and is told to be patient. */
-const LEEWAY_MS = 60000;
-
-/**
- * Whether asking the gateway about this token would be of no use.
- * @param {string} token
- * @param {number} now ms since 1970
- */
-export function isPlainlyExpired(token, now) {
-  const expiresAt = readToken(token)?.expiresAt ?? null;
-  return expiresAt !== null && expiresAt + LEEWAY_MS < now;
-}
