@@ -5,8 +5,8 @@
 // at all. Duplicating a tab copies it; a lock says which of the two is the one.
 
 const KEY = 'goastgateway.resume';
-/** A reloaded page may find the lock of its former self held for a moment. */
-const LOCK_WAIT_MS = 300;
+/** A page may find the lock of the one that it follows in its tab held for a moment. */
+const LOCK_WAIT_MS = 1000;
 
 export class Resume {
   #key;
@@ -32,7 +32,10 @@ export class Resume {
   async recall() {
     const id = this.#read();
     if (this.#id || !id) return this.#id;
-    if (await this.#claim(id)) this.#id = id;
+    const claimed = this.#claim(id);
+    // A reload is no copy: it need not wait until its former self is quite gone.
+    if (isReload() || (await claimed)) this.#id = id;
+    else this.#write('');
     return this.#id;
   }
 
@@ -42,6 +45,11 @@ export class Resume {
     this.#id = id;
     this.#release();
     if (id) this.#claim(id);
+    this.#write(id);
+  }
+
+  /** @param {string} id */
+  #write(id) {
     try {
       if (id) this.#storage?.setItem(this.#key, id);
       else this.#storage?.removeItem(this.#key);
@@ -82,6 +90,11 @@ export class Resume {
         .catch(() => claimed(false));
     });
   }
+}
+
+function isReload() {
+  const [entry] = globalThis.performance?.getEntriesByType?.('navigation') ?? [];
+  return /** @type {any} */ (entry)?.type === 'reload';
 }
 
 /**
