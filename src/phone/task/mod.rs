@@ -542,6 +542,15 @@ mod tests {
         (ws, tokio::spawn(task.run()), exchange)
     }
 
+    #[test]
+    fn an_idle_phone_is_small() {
+        // Its task, what only the newer dialect has, and one of the 32 places of its mailbox.
+        let (task, v1) = (size_of::<PhoneTask>(), size_of::<V1>());
+        assert!(task <= 512, "{task}");
+        assert!(v1 <= 384, "{v1}");
+        assert_eq!(size_of::<PhoneCommand>(), 16);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_phone_that_gives_no_sign_of_life_is_dropped_after_two_silent_rounds() {
         let (_silent, task, exchange) = logged_in().await;
