@@ -17,7 +17,7 @@ use goastgateway::{
         PHONE_MAILBOX, PhoneHandle, Registration,
         ask::{Answer, Answered, Ask, Dial, Refused, What, Why},
         desk::Features,
-        line::{AudioLine, Offer, PhoneCommand, Stopped},
+        line::{AudioLine, Offer, PassedOn, PhoneCommand, Stopped},
     },
 };
 use serde_json::json;
@@ -411,6 +411,81 @@ async fn a_call_is_passed_on_only_to_a_number_that_exists_and_may_be_dialled() {
         }
     }
     assert_eq!((answered, over), (Some(Ok(())), Some(Ending::Transferred)));
+}
+
+/// Asterisk takes this call's blind transfer, and its leg is closed; gives the desk its two words.
+async fn passed_on(session: &mut Session, desk: &mut Desk, pbx: &mut Pbx) {
+    let exists = session.action().await;
+    session.answer(&exists, "Success", "Value: 1\r\n").await;
+    let blind = session.action().await;
+    assert_eq!(blind.name(), "BlindTransfer");
+    let ids = [("TransfererUniqueid", "1.2"), ("TransfereeUniqueid", "1.1"), ("Result", "Success")];
+    session.event("BlindTransfer", &ids).await;
+    pbx.hang_up().await;
+    session.answer(&blind, "Success", "").await;
+    for _ in 0..2 {
+        let said = desk.next().await;
+        assert!(matches!(said, PhoneCommand::Answered(_) | PhoneCommand::Over(_)), "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_phone_learns_what_became_of_whom_it_has_passed_on() {
+    for (status, cause, result) in [
+        ("ANSWER", "16", Ok(())),
+        ("BUSY", "17", Err(Ending::Busy)),
+        ("NOANSWER", "16", Err(Ending::NoAnswer)),
+        ("CANCEL", "16", Err(Ending::CallerGaveUp)),
+    ] {
+        let (_manager, gateway, mut session, mut desk) = house().await;
+        let (mut pbx, offer) = talking(&gateway, &mut desk).await;
+        desk.ask(&gateway, What::Transfer { call: offer.call, to: "2003".to_owned() });
+        passed_on(&mut session, &mut desk, &mut pbx).await;
+        let dials = [("Uniqueid", "1.1"), ("DestUniqueid", "1.3"), ("DestChannel", "PJSIP/x")];
+        session.event("DialBegin", &dials).await;
+        session.event("DialEnd", &[("Uniqueid", "1.1"), ("DialStatus", status)]).await;
+        session.event("Hangup", &[("Uniqueid", "1.1"), ("Cause", cause)]).await;
+        let PhoneCommand::PassedOn(told) = desk.next().await else { panic!() };
+        assert_eq!(*told, PassedOn { call: offer.call, result }, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_manager_did_not_see_of_a_transfer_is_not_guessed() {
+    let (manager, gateway, mut session, mut desk) = house().await;
+    let (mut pbx, offer) = talking(&gateway, &mut desk).await;
+    desk.ask(&gateway, What::Transfer { call: offer.call, to: "2003".to_owned() });
+    passed_on(&mut session, &mut desk, &mut pbx).await;
+    drop(session);
+    until_features(&gateway, Features::default()).await;
+    let mut session = manager.accept(&gateway).await;
+    until_features(&gateway, ALL).await;
+    session.event("Hangup", &[("Uniqueid", "1.1"), ("Cause", "16")]).await;
+    // Whatever is told next, it isn't that.
+    desk.dial(&gateway, "1234");
+    let originate = session.action().await;
+    session.refuse(&originate, "no").await;
+    assert_eq!(desk.refused().await.why, Why::Failed);
+}
+
+#[tokio::test]
+async fn two_calls_are_joined_and_that_is_told_at_once() {
+    let (_manager, gateway, mut session, mut desk) = house().await;
+    let (_one, first) = talking(&gateway, &mut desk).await;
+    let (_two, second, _) = dialled(&gateway, &mut session, &mut desk).await;
+    desk.ask(&gateway, What::Join { call: first.call, with: second.call });
+    for peer in ["PJSIP/alice-1", "PJSIP/bob-1"] {
+        let asked = session.any_action().await;
+        assert_eq!(asked.get("Variable"), "BRIDGEPEER");
+        session.answer(&asked, "Success", &format!("Value: {peer}\r\n")).await;
+    }
+    let bridge = session.action().await;
+    assert_eq!(bridge.name(), "Bridge");
+    assert_eq!((bridge.get("Channel1"), bridge.get("Channel2")), ("PJSIP/alice-1", "PJSIP/bob-1"));
+    session.answer(&bridge, "Success", "").await;
+    desk.answer().await.unwrap();
+    let PhoneCommand::PassedOn(told) = desk.next().await else { panic!() };
+    assert_eq!(*told, PassedOn { call: first.call, result: Ok(()) });
 }
 
 #[tokio::test]

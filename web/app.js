@@ -213,6 +213,9 @@ phone.on('ended', ({ call, reason, talkMs }) => {
   const { presence, calls } = phone.snapshot();
   if (ui.prefs.autoWrapup && how === 'answered' && presence.state === 'ready' && calls.length === 0) act('presence', 'wrapup');
 });
+phone.on('passed', ({ call, to, done, reason }) => {
+  set({ ended: { name: call.from.name ?? '', number: call.from.number ?? '', to, how: done ? 'passed' : 'notPassed', reason, talkMs: 0, at: Date.now() } });
+});
 phone.on('sample', (call, sample) => {
   if (call !== sampled) return;
   samples = keep(samples, sample);

@@ -69,6 +69,8 @@ pub enum PhoneCommand {
     Over(Box<(RingKey, Stopped)>),
     /// The answer to what this phone has asked of call control.
     Answered(Box<Answered>),
+    /// What became of a caller whom this phone has passed on.
+    PassedOn(Box<PassedOn>),
     /// What can work has changed; the exchange says what.
     FeaturesChanged,
     /// The extension's presence has changed; the exchange says how.
@@ -78,6 +80,15 @@ pub enum PhoneCommand {
     /// Is the phone alive? Answered by the pong of a ping that is sent now, or with no where its
     /// connection is lost.
     Probe(oneshot::Sender<bool>),
+}
+
+/// What became of a caller who was passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PassedOn {
+    /// The call that was passed on; for its phone it is over, or is about to be.
+    pub call: CallId,
+    /// `Err`: nobody took the caller, and why.
+    pub result: Result<(), Ending>,
 }
 
 /// A page that comes back to its phone.

@@ -33,7 +33,7 @@ use crate::{
         ask::{Refused, Why},
         calls::{Calls, ToCome},
         desk::{Desk, Features},
-        line::{CallEvent, CallFacts, PhoneCommand},
+        line::{CallEvent, CallFacts, PassedOn, PhoneCommand},
         resume::ResumeId,
         ring::{RingHandle, Ringing},
     },
@@ -301,6 +301,15 @@ impl Exchange {
                 // One that is behind reads it later.
                 let _ = phone.commands.try_send(PhoneCommand::FeaturesChanged);
             }
+        }
+    }
+
+    /// What became of a caller whom this phone has passed on. A phone that has left, or is far
+    /// behind, isn't told: nothing depends on it.
+    pub fn passed_on(&self, ext: &Extension, login: LoginId, passed: PassedOn) {
+        let registry = self.registry();
+        if let Some(phone) = registry.of(ext).iter().find(|device| device.login == login) {
+            let _ = phone.handle.commands.try_send(PhoneCommand::PassedOn(Box::new(passed)));
         }
     }
 

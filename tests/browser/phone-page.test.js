@@ -207,6 +207,21 @@ describe('a call', () => {
     assert.deepEqual((({ mode, call: of }) => ({ mode, of }))(await phone.says('transfer')), { mode: 'complete', of: first });
     await waitForState(page, 'ready');
     assert.match(await line(), /Call transferred/);
+    phone.send({ type: 'transfer', call: first, state: 'completed' });
+    await page.waitForFunction(() => /2003 has taken the call from Alice/.test(document.getElementById('just-now')?.textContent ?? ''));
+  });
+
+  test('one that was passed on and not taken is said so until it is read', async () => {
+    const phone = await logIn();
+    const id = await call(phone);
+    await page.keyboard.press('t');
+    await page.fill('#target', '2003');
+    await page.click('[data-does=blind]');
+    await waitForState(page, 'ready');
+    phone.send({ type: 'transfer', call: id, state: 'failed', reason: 'busy' });
+    await page.waitForFunction(() => /2003 was busy for the call from Alice/.test(document.getElementById('just-now')?.textContent ?? ''));
+    await page.click('#dismiss');
+    await page.waitForFunction(() => !document.getElementById('just-now'));
   });
 
   test('after a freeze of 3 s a burst does not stay in the ear', async () => {

@@ -137,6 +137,24 @@ test('a call that rings goes on ringing after a reconnect, and is confirmed agai
   assert.ok(p.feed({ type: 'welcome', calls: [object('a')] }).some((e) => e.do === 'send' && e.message.type === 'ringing'));
 });
 
+test('what became of a transfer is told behind the end, once', () => {
+  const p = phone();
+  const passOn = (id) => {
+    p.feed({ ...object(id), type: 'incoming' });
+    p.feed({ type: 'connected', call: id });
+    p.feed({ type: 'ended', call: id, reason: 'transferred', side: 'phone' });
+  };
+  passOn('a');
+  const told = p.feed({ type: 'transfer', call: 'a', state: 'failed', reason: 'busy' });
+  assert.deepEqual(told, [{ do: 'tell', call: 'a', event: 'transfer', args: ['failed', 'busy'] }]);
+  assert.deepEqual(p.feed({ type: 'transfer', call: 'a', state: 'completed' }), [], 'not twice');
+  p.feed({ ...object('b'), type: 'incoming' });
+  p.feed({ type: 'ended', call: 'b', reason: 'declined' });
+  assert.deepEqual(p.feed({ type: 'transfer', call: 'b', state: 'completed' }), [], 'not of one that was not passed on');
+  for (let n = 0; n < 100; n++) passOn(`c${n}`);
+  assert.ok(p.state.passed.length < 10, 'and not without end');
+});
+
 test('whatever comes in whatever order, every promise holds', () => {
   const ids = ['a', 'b', 'c'];
   for (let seed = 1; seed <= 400; seed++) {

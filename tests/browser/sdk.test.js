@@ -206,6 +206,8 @@ describe('a call', () => {
     await page.waitForFunction((call) => window.calls[call].status() === 'open', third);
     await page.evaluate((call) => window.calls[call].transfer('2003'), third);
     assert.equal(await status(third), 'closed');
+    phone.send({ type: 'transfer', call: third, state: 'failed', reason: 'busy' });
+    assert.deepEqual((await happened('call.transfer')).args, ['failed', 'busy']);
   });
 
   test('its quality is told each second, and a bad one warned of', async () => {

@@ -77,6 +77,8 @@ export const STATES = [
   { name: '39-mic-denied', put: all(ev(() => window.fake.audio({ permission: 'denied', sound: 'blocked' })), ev(() => window.fake.put({ expiresAt: Date.now() + 200000 }))) },
   { name: '40-missed', put: all(call({ state: 'ringing' }), ev(() => window.fake.end('c1', 'caller_gave_up'))) },
   { name: '41-ended', put: all(talk(), ev(() => window.fake.end('c1', 'caller_hung_up', 83000))) },
+  { name: '41-passed-on', put: ev(() => window.fake.emit('passed', { call: window.makeCall({}), to: '2003', done: true, reason: 'failed' })) },
+  { name: '41-not-taken', put: ev(() => window.fake.emit('passed', { call: window.makeCall({}), to: '2003', done: false, reason: 'busy' })) },
   { name: '42-fault', put: all(ev(() => (window.fake.refuse = { code: 31403 })), (p) => p.fill('#number', '0990123456'), key('Enter')) },
   { name: '43-history', put: all(past, (p) => p.evaluate(() => document.getElementById('tab-history')?.click())) },
   { name: '44-settings', put: click('#settings') },

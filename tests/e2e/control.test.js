@@ -148,9 +148,43 @@ test('a call is passed on blindly, and only to a number that exists', async () =
   await one.does({ type: 'transfer', call, to: '617', mode: 'blind' });
   const ended = await one.hears('ended', { call });
   assert.equal(ended.reason, 'transferred');
+  assert.equal((await one.hears('transfer', { call })).state, 'completed');
   await until('the caller talks to 617', async () => (await channels()).some((line) => line.endsWith('Echo')));
   await house.hangup(caller);
   await until('nothing is left of it', async () => (await channels()).length === 0);
+});
+
+test('what became of whom one has passed on is told: each end as what it was', async () => {
+  const one = await phone();
+  for (const [to, reason] of [['612', 'busy'], ['613', 'no_answer'], ['614', 'congested'], ['616', 'declined']]) {
+    await house.call('2001', '--app', 'silence');
+    const call = await one.answers();
+    await one.does({ type: 'transfer', call, to, mode: 'blind' });
+    await one.hears('ended', { call });
+    const told = await one.hears('transfer', { call });
+    assert.deepEqual([told.state, told.reason], ['failed', reason], to);
+  }
+});
+
+test('a caller who hangs up while he is passed on is told as that', async () => {
+  const one = await phone();
+  const two = await phone('2002');
+  const caller = await house.call('2001', '--app', 'silence');
+  const call = await one.answers();
+  await one.does({ type: 'transfer', call, to: '2002', mode: 'blind' });
+  await two.hears('incoming');
+  await house.hangup(caller);
+  const told = await one.hears('transfer', { call });
+  assert.deepEqual([told.state, told.reason], ['failed', 'caller_gave_up']);
+});
+
+test('the far end of a call that one has dialled is passed on, too, and to an application', async () => {
+  const one = await phone();
+  const call = await dial(one, '611');
+  await one.hears('connected', { call });
+  await one.does({ type: 'transfer', call, to: '600', mode: 'blind' });
+  await one.hears('ended', { call });
+  assert.equal((await one.hears('transfer', { call })).state, 'completed');
 });
 
 test('a call is passed on after asking: both far ends talk on, the phone is free', async () => {
@@ -164,6 +198,7 @@ test('a call is passed on after asking: both far ends talk on, the phone is free
   await one.does({ type: 'transfer', call: first, mode: 'complete' });
   const ends = await Promise.all([first, second].map((call) => one.hears('ended', { call })));
   assert.deepEqual(ends.map(({ reason }) => reason), ['transferred', 'transferred']);
+  assert.equal((await one.hears('transfer', { call: first })).state, 'completed');
   await until('no leg of ours is left', async () => !(await channels()).some((line) => line.startsWith('WebSocket')));
   assert.ok((await house.cli('bridge show all')).includes('basic'), 'the far ends are joined');
   await house.hangup(caller);
@@ -194,6 +229,7 @@ test('completed while the second still rings, the call is passed on to where it 
   await two.hears('ended', { call: ringing.call });
   await two.answers();
   await two.hearsTone(440); // the caller is at 2002
+  assert.equal((await one.hears('transfer', { call: first })).state, 'completed');
 });
 
 test("the far end's hold is shown, and its end", async () => {

@@ -3,19 +3,19 @@
 use std::time::Duration;
 
 use goastgateway::{
-    call::{ending::Ending, info::Progress},
+    call::{LoginId, ending::Ending, info::Progress},
     exchange::{
         ask::{Refused, What, Why},
         calls::CALL_VARIABLE,
         desk::{Features, ToDesk},
-        line::{CallEvent, Stopped},
+        line::{CallEvent, PassedOn, Stopped},
     },
 };
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::{
-    id,
+    held, id,
     support::{Gateway, Pbx, frame, media_start, soon, v1::Page},
     talking,
 };
@@ -191,4 +191,28 @@ async fn digits_and_a_blind_transfer_go_to_call_control() {
     assert_eq!(what, What::Transfer { call: id(&call), to: "2003".into() });
     drop(answer);
     assert_eq!(page.answer(&json!(2)).await["name"], "failed", "lost, and answered all the same");
+}
+
+#[tokio::test]
+async fn what_became_of_a_transfer_is_told_after_the_calls_own_end() {
+    let gateway = Gateway::start().await;
+    let mut page = Page::log_in(&gateway, "2001").await;
+    let login = LoginId(page.welcome["login"].as_u64().unwrap());
+    let (mut pbx, call) = talking(&gateway, &mut page).await;
+    let passed = |result| {
+        gateway.exchange.passed_on(&"2001".into(), login, PassedOn { call: id(&call), result });
+    };
+    // Asterisk was quick: the far end is with somebody else before our leg is closed.
+    passed(Ok(()));
+    page.expect_nothing().await;
+    gateway.exchange.calls.tell(id(&call), CallEvent::ClosesFor(Ending::Transferred, None));
+    tokio::time::sleep(Duration::from_millis(50)).await; // as above
+    pbx.hang_up().await;
+    assert_eq!(page.expect("ended").await["reason"], "transferred");
+    let told = json!({ "type": "transfer", "call": call, "state": "completed" });
+    assert_eq!(page.expect("transfer").await, told);
+    // Or it took its time.
+    passed(Err(Ending::Busy));
+    let told = json!({ "type": "transfer", "call": call, "state": "failed", "reason": "busy" });
+    assert_eq!(page.expect("transfer").await, told);
 }

@@ -31,3 +31,7 @@ pub async fn talking(gateway: &Gateway, page: &mut Page) -> (Pbx, Value) {
 pub fn id(call: &Value) -> CallId {
     CallId::parse(call.as_str().unwrap()).unwrap()
 }
+
+pub fn held(call: &Value, on: bool, by: &str) -> Value {
+    json!({ "type": "held", "call": call, "on": on, "by": by })
+}

@@ -4,7 +4,7 @@ use goastgateway::exchange::line::CallEvent;
 use serde_json::{Value, json};
 
 use crate::{
-    id,
+    held, id,
     support::{Gateway, Got, Pbx, frame, v1::Page},
     talking,
 };
@@ -42,10 +42,6 @@ async fn a_held_far_end_hears_music_and_the_phone_hears_nothing() {
     }
     pbx.send_audio(frame(8)).await;
     assert_eq!(page.frame().await, frame(8), "and none of what was said meanwhile");
-}
-
-fn held(call: &Value, on: bool, by: &str) -> Value {
-    json!({ "type": "held", "call": call, "on": on, "by": by })
 }
 
 #[tokio::test]

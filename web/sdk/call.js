@@ -26,7 +26,7 @@ const DIGITS = /^[0-9A-D*#w]{1,64}$/;
  * Events, in the order in which they may come:
  * - `ringing(hasEarlyMedia)`: outgoing; the far end rings
  * - `accept(call)`: answered, whoever did it
- * - `mute(isMuted, call)`, `hold(isHeld, call)`, `digit(digit)`, `transfer(state, message)`, `update(call)`
+ * - `mute(isMuted, call)`, `hold(isHeld, call)`, `digit(digit)`, `update(call)`
  * - `volume(input, output)`: peaks of 0 to 1, about 20 times a second
  * - `sample(sample)`: each second
  * - `warning(name, data)`, `warning-cleared(name)`
@@ -34,9 +34,11 @@ const DIGITS = /^[0-9A-D*#w]{1,64}$/;
  * - `error(error)`
  * - the last one: `cancel(reason)`: it rang and was not answered here; `reject()`: declined here;
  *   `disconnect(call, reason)`: it is over. `call.ending` says more.
+ * - and for one that was passed on, behind that, up to five minutes later: `transfer(state, reason)`: `completed`, or
+ *   `failed` and why nobody took the caller. It does not come where the gateway doesn't know.
  * @extends {Emitter<{
  *   ringing: [hasEarlyMedia: boolean], accept: [call: Call], mute: [isMuted: boolean, call: Call], hold: [isHeld: boolean, call: Call],
- *   digit: [digit: string], transfer: [state: string, message: string | null], update: [call: Call], volume: [input: number, output: number],
+ *   digit: [digit: string], transfer: [state: string, reason: string | null], update: [call: Call], volume: [input: number, output: number],
  *   sample: [sample: Sample], warning: [name: string, data: Record<string, any>], 'warning-cleared': [name: string],
  *   reconnecting: [error: PhoneError], reconnected: [], error: [error: PhoneError],
  *   cancel: [reason: string], reject: [], disconnect: [call: Call, reason: string],

@@ -2,7 +2,8 @@
 // what is to be done come out.
 //
 // Pure: no socket, no sound, no clock. Promises, each with a test:
-// - A call begins once and ends once, with one reason; after that nothing is told of it.
+// - A call begins once and ends once, with one reason; after that nothing is told of it but, of one that was
+//   passed on, what became of it, once.
 // - Ringing and its end come in pairs, and so do the sound's start and stop.
 // - Sound goes to one call at most: the one that is neither held nor being ended.
 // - Whatever the gateway sends, whenever it sends it, there is a state that makes sense.
@@ -21,7 +22,8 @@
  * }} CallInfo
  *   `asked`: what a person has asked for and the gateway has not yet done. `media`: sound flows, or would
  *   if it were not held. `since`, `answered`: ms since 1970.
- * @typedef {{calls: CallInfo[], here: boolean}} CallsState `here`: the gateway is connected
+ * @typedef {{calls: CallInfo[], here: boolean, passed: string[]}} CallsState `here`: the gateway is connected; `passed`: ids of
+ *   calls that were passed on, of which it is not known what became
  * @typedef {{type: string, [key: string]: any}} Message
  * @typedef {{do: 'tell', call: string, event: string, args: any[]} | {do: 'over', call: CallInfo}
  *   | {do: 'send', message: Message} | {do: 'ring', how: RingHow}
@@ -33,8 +35,11 @@
 
 /** @returns {CallsState} */
 export function noCalls() {
-  return { calls: [], here: false };
+  return { calls: [], here: false, passed: [] };
 }
+
+/** Callers who were passed on and still ring somewhere; one remembers no more either. */
+const MAX_PASSED = 8;
 
 /** What a call that was lost in the dark is said to have ended of. */
 const LOST = { reason: 'phone_lost', side: 'phone', by: null, cause: null, talk_ms: 0 };
@@ -115,7 +120,7 @@ export function statusOf(call, here) {
  */
 export function stepCalls(before, m, now) {
   /** @type {CallsState} */
-  const s = { here: before.here, calls: before.calls.map((c) => ({ ...c })) };
+  const s = { here: before.here, calls: before.calls.map((c) => ({ ...c })), passed: [...before.passed] };
   /** @type {CallsEffect[]} */
   const effects = [];
   const call = s.calls.find((c) => c.id === m.call);
@@ -133,6 +138,8 @@ export function stepCalls(before, m, now) {
     c.state = 'ended';
     c.ending = ending;
     s.calls = s.calls.filter((other) => other !== c);
+    // Of one that asked before a transfer, the first call's outcome tells.
+    if (ending.reason === 'transferred' && !c.consultsFor) s.passed = [...s.passed, c.id].slice(-MAX_PASSED);
     effects.push({ do: 'over', call: c });
     if (unanswered && rejected) tell(c, 'reject');
     else if (unanswered) tell(c, 'cancel', ending.reason);
@@ -257,7 +264,9 @@ export function stepCalls(before, m, now) {
       break;
 
     case 'transfer':
-      if (call) tell(call, 'transfer', String(m.state), textOrNull(m.message));
+      if (!call && !s.passed.includes(m.call)) break;
+      s.passed = s.passed.filter((id) => id !== m.call);
+      effects.push({ do: 'tell', call: m.call, event: 'transfer', args: [String(m.state), textOrNull(m.reason) ?? textOrNull(m.message)] });
       break;
 
     case 'refused':

@@ -12,6 +12,8 @@ import { canShareTabs, Tabs } from './tabs.js';
 
 /** Answers of the gateway. */
 const SIGNALING_TIMEOUT_MS = 10000;
+/** Calls that are over and may still be told what became of their transfer. */
+const MAX_PASSED = 8;
 /** As the gateway's own first word of it. */
 const TOKEN_REFRESH_MS = 300000;
 
@@ -72,6 +74,8 @@ export class Device extends Emitter {
   #view;
   /** @type {Map<string, Call>} */
   #calls = new Map();
+  /** @type {Map<string, Call>} Calls that were passed on. */
+  #passed = new Map();
   /** @type {Set<string>} Calls that the page was told of. */
   #announced = new Set();
   #destroyed = false;
@@ -340,11 +344,13 @@ export class Device extends Emitter {
   /** @param {News} item */
   #tell({ call: id, event, args, info }) {
     if (id !== undefined) {
-      const call = this.#calls.get(id);
+      const call = this.#calls.get(id) ?? this.#passed.get(id);
       if (!call) return;
+      if (event === 'transfer') this.#passed.delete(id);
       if (info) {
         call._show(info);
         this.#calls.delete(id);
+        if (info.ending?.reason === 'transferred') this.#remember(call);
         this.#announced.delete(id);
       }
       if (event === 'incoming' || event === 'begun') {
@@ -373,6 +379,12 @@ export class Device extends Emitter {
       case 'error':
         return this.emit('error', args[0]);
     }
+  }
+
+  /** @param {Call} call */
+  #remember(call) {
+    this.#passed.set(call.id, call);
+    for (const id of this.#passed.keys()) if (this.#passed.size > MAX_PASSED) this.#passed.delete(id);
   }
 
   /** @type {{node: AudioNode, stream: MediaStream} | null} */

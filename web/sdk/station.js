@@ -176,7 +176,7 @@ export class Station extends Emitter {
     this.#expiresAt = view.expiresAt;
     this.#presence = view.presence;
     // Sound flowed there; here it begins when the gateway has let us in.
-    this.#calls = { here: false, calls: view.calls.map((call) => ({ ...call, media: false })) };
+    this.#calls = { ...noCalls(), calls: view.calls.map((call) => ({ ...call, media: false })) };
   }
 
   // ---- commands, as values

@@ -11,6 +11,5 @@ const NAMES = {
  * @returns {import('./look.js').Text}
  */
 export function faultText(error) {
-  if (error?.transfer) return ['fault.transfer'];
   return [`fault.${NAMES[error?.code] ?? 'failed'}`];
 }

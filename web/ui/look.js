@@ -132,9 +132,11 @@ function lineOf(phone, ui, shown, now) {
   if (ui.fault && now - ui.fault.at < FAULT_SHOWN_MS) return { tone: 'stop', text: ui.fault.text, until: ui.fault.at + FAULT_SHOWN_MS };
   const { ended } = ui;
   if (!ended || shown.some((card) => card.role !== 'held')) return null;
-  const until = ended.at + (ended.how === 'missed' ? MISSED_SHOWN_MS : ENDED_SHOWN_MS);
+  // Somebody waits for a call: that is worth reading later, too.
+  const stays = ended.how === 'missed' || ended.how === 'notPassed';
+  const until = ended.at + (stays ? MISSED_SHOWN_MS : ENDED_SHOWN_MS);
   if (now >= until) return null;
-  return { tone: ended.how === 'missed' || ended.how === 'failed' ? 'warn' : 'calm', text: endedText(ended), until };
+  return { tone: stays || ended.how === 'failed' ? 'warn' : 'calm', text: endedText(ended), until };
 }
 
 /** Reasons that have a text of their own, by how the call went. */
@@ -142,10 +144,11 @@ const SAID = {
   answered: ['caller_hung_up', 'phone_hung_up', 'transferred', 'phone_lost', 'asterisk_lost', 'draining'],
   unanswered: ['phone_hung_up', 'no_answer', 'busy', 'declined', 'away'],
   failed: ['number_unknown', 'congested', 'forbidden', 'unavailable'],
+  notPassed: ['no_answer', 'busy', 'declined', 'away', 'number_unknown', 'caller_gave_up'],
 };
 
-/** @param {import('./history.js').Entry} ended @returns {Text} */
-export function endedText({ how, reason, talkMs, at, name, number }) {
+/** @param {any} ended an entry of the history, or what became of a transfer (`to`) @returns {Text} */
+export function endedText({ how, reason, talkMs, at, name, number, to = '' }) {
   const key = SAID[how]?.includes(reason) ? `ended.${how}.${reason}` : `ended.${how}`;
-  return [key, { time: { duration: talkMs }, clock: { clock: at }, who: name || number || { text: ['call.unknown'] } }];
+  return [key, { time: { duration: talkMs }, clock: { clock: at }, who: name || number || { text: ['call.unknown'] }, to }];
 }

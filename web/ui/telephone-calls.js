@@ -10,8 +10,8 @@ export class Calls {
   #tell;
   /** @type {Map<string, {state: string, sample: any}>} what was known of each call */
   #known = new Map();
-  /** Blind transfers that were asked for and have not ended. @type {Set<string>} */
-  transferring = new Set();
+  /** Whom calls are to be passed on to, by the call's id. @type {Map<string, {to: string, blind: boolean}>} */
+  targets = new Map();
   /** Frames that the network did not take, of the last sample. */
   droppedUp = 0;
 
@@ -32,17 +32,16 @@ export class Calls {
     const over = () => {
       const plain = this.#plain(call);
       this.#known.delete(call.id);
-      this.transferring.delete(call.id);
+      const target = this.targets.get(call.id);
+      this.targets.delete(call.id);
+      // It comes behind the end.
+      if (target) call.on('transfer', (state, why) => this.#tell('passed', { call: plain, to: target.to, done: state === 'completed', reason: why ?? 'failed' }));
       const { reason = 'unknown', talkMs = 0 } = call.ending ?? {};
       this.#tell('ended', { call: plain, reason, talkMs });
     };
     for (const name of /** @type {const} */ (['cancel', 'reject', 'disconnect'])) call.on(name, over);
     call.on('sample', (sample) => this.#sample(call.id, sample));
     call.on('volume', (input, output) => this.#tell('levels', input, output));
-    call.on('transfer', (state) => {
-      this.transferring.delete(call.id);
-      if (state === 'failed') this.#tell('fault', { transfer: true });
-    });
   }
 
   /** @param {import('../sdk/call.js').Call} call @returns {import('./look.js').Call} */
@@ -60,7 +59,7 @@ export class Calls {
       since: call.startTime.getTime(),
       answered: call.answerTime?.getTime() ?? null,
       consultsFor: call.consultsFor?.id ?? null,
-      transferring: this.transferring.has(call.id),
+      transferring: this.targets.get(call.id)?.blind === true,
     };
   }
 

@@ -15,7 +15,7 @@ const LEVEL_EVERY_MS = 50;
 const USUAL_VOLUME = 0.7;
 
 /**
- * Events: `change()`; `ended({call, reason, talkMs})`; `sample(callId, sample)`, each second of a call;
+ * Events: `change()`; `ended({call, reason, talkMs})`; `passed({call, to, done, reason})`, behind that: what became of a transfer; `sample(callId, sample)`, each second of a call;
  * `levels(microphone, speaker)`, peaks of 0 to 1; `fault(error)`: a command that nobody waits for was refused.
  */
 export class Telephone {
@@ -204,11 +204,11 @@ export class Telephone {
   }
   /** @param {string} id @param {string} to @param {'blind' | 'attended'} kind */
   async transfer(id, to, kind) {
-    if (kind === 'blind') this.#calls.transferring.add(id);
+    this.#calls.targets.set(id, { to, blind: kind === 'blind' });
     try {
       await this.#call(id)?.transfer(to, { kind });
     } catch (error) {
-      this.#calls.transferring.delete(id);
+      this.#calls.targets.delete(id);
       throw error;
     }
   }

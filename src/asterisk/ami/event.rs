@@ -35,6 +35,13 @@ pub enum Event {
     BridgeLeave { bridge: String, id: String },
     /// Who is at the other end of a channel has changed.
     Connected { id: String, channel: String, other: Caller },
+    /// A channel has been asked to pass its far end on; `taken`: the far end goes on in the dialplan.
+    Transfer {
+        id: String,
+        /// Whose channel goes on; empty where that is more than one.
+        far_id: String,
+        taken: bool,
+    },
     /// What the dialplan or another program tells: `UserEvent(NAME,Key: value,…)`.
     User { name: String, fields: Vec<(String, String)> },
 }
@@ -51,6 +58,7 @@ pub const NAMES: &[&str] = &[
     "BridgeEnter",
     "BridgeLeave",
     "NewConnectedLine",
+    "BlindTransfer",
 ];
 
 impl Event {
@@ -89,6 +97,11 @@ impl Event {
                 id: id(),
                 channel: text("Channel"),
                 other: Caller::new(packet.get("ConnectedLineNum"), packet.get("ConnectedLineName")),
+            },
+            "BlindTransfer" => Self::Transfer {
+                id: text("TransfererUniqueid"),
+                far_id: text("TransfereeUniqueid"),
+                taken: packet.get("Result") == "Success",
             },
             "UserEvent" => Self::User {
                 name: text("UserEvent"),
@@ -169,6 +182,11 @@ mod tests {
             (
                 "Event: BridgeLeave\nBridgeUniqueid: b\nUniqueid: 1.1",
                 Event::BridgeLeave { bridge: "b".into(), id: id() },
+            ),
+            (
+                "Event: BlindTransfer\nResult: Success\nTransfererUniqueid: 1.1\n\
+                 TransfereeUniqueid: 1.2\nExtension: 2003",
+                Event::Transfer { id: id(), far_id: "1.2".into(), taken: true },
             ),
         ] {
             assert_eq!(read(lines), Some(event), "{lines}");

@@ -9,7 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{super::ami::event::Event, outcome};
+use super::{
+    super::ami::event::Event,
+    attempts::Attempts,
+    outcome,
+    passed::{self, PassedOn, Passer},
+};
 use crate::call::{
     CallId,
     ending::Ending,
@@ -23,9 +28,6 @@ pub const RECENT: usize = 256;
 /// How long the leg of a dialled call may take to come. Asterisk connects to a gateway that is
 /// there within milliseconds, and one that can't has given up by then.
 pub const LEG_TIME: Duration = Duration::from_secs(10);
-/// From when on a dialled call whose dialplan dials nobody counts as answered: an application
-/// (voicemail, a conference, an echo) talks, and Asterisk doesn't say so.
-pub const APPLICATION_TIME: Duration = Duration::from_secs(2);
 
 /// What a call is to be told, and what is to be asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub enum Effect {
     End(CallId, Ending),
     /// A call that a phone waits for will not come.
     Failed(CallId, Ending),
+    /// What became of a caller who was passed on.
+    PassedOn(passed::Outcome),
     /// Ask who is in the bridge with this call, and say so with [`Book::peer`].
     AskPeer(CallId),
 }
@@ -65,6 +69,7 @@ pub struct Book {
     by_peer: HashMap<String, CallId>,
     /// Dialled calls whose leg is to come, and until when.
     to_come: HashMap<CallId, Instant>,
+    passed: PassedOn,
     recent: VecDeque<(String, Caller)>,
 }
 
@@ -81,9 +86,7 @@ struct Entry {
 #[derive(Debug)]
 struct Dialled {
     progress: Progress,
-    /// The last attempt's result.
-    status: Option<String>,
-    application_at: Option<Instant>,
+    attempts: Attempts,
     until: Instant,
 }
 
@@ -105,8 +108,7 @@ impl Book {
         let early = self.take_recent(&channel_id);
         let dialled = (direction == Direction::Out).then(|| Dialled {
             progress: Progress::Dialling,
-            status: None,
-            application_at: Some(now + APPLICATION_TIME),
+            attempts: Attempts::new(now),
             until: now + timeout,
         });
         if let Some(caller) = early.filter(|_| direction == Direction::In) {
@@ -131,12 +133,20 @@ impl Book {
         gone.into_iter().for_each(|call| self.ended(call));
     }
 
+    /// A phone wants to pass the far end of this call on.
+    pub fn pass_on(&mut self, call: CallId, passer: Passer, now: Instant) {
+        if let Some(entry) = self.calls.get(&call) {
+            self.passed.ask(&entry.channel_id, call, passer, now);
+        }
+    }
+
     /// What Asterisk reports.
     pub fn event(&mut self, event: Event, now: Instant, effects: &mut Vec<Effect>) {
+        effects.extend(self.passed.event(&event, now).map(Effect::PassedOn));
         match event {
             Event::DialBegin { id, far_id, far_channel, caller } => {
                 if let Some(dialled) = self.dialled(&id) {
-                    dialled.application_at = None;
+                    dialled.attempts.begin();
                 }
                 self.other_end(far_id, &far_channel, caller, effects);
             }
@@ -155,16 +165,14 @@ impl Book {
                 if status == "ANSWER" {
                     self.progress(call, Progress::Answered, effects);
                 } else if let Some(dialled) = self.dialled(&id) {
-                    dialled.status = Some(status);
-                    // The dialplan may do something else now: say that the number is busy.
-                    dialled.application_at = Some(now + APPLICATION_TIME);
+                    dialled.attempts.fail(status, now);
                 }
             }
             Event::Hangup { id, cause } => {
                 if let Some(call) = self.by_channel.get(&id).copied()
                     && let Some(dialled) = self.dialled(&id)
                 {
-                    let why = outcome::unanswered(dialled.status.as_deref(), cause);
+                    let why = outcome::unanswered(dialled.attempts.status(), cause);
                     effects.push(Effect::ClosesFor(call, why, cause));
                 }
             }
@@ -185,7 +193,7 @@ impl Book {
                 self.entered(bridge, &id, channels, effects);
             }
             Event::BridgeLeave { bridge, id } => self.left(&bridge, &id, effects),
-            Event::User { .. } => {}
+            Event::Transfer { .. } | Event::User { .. } => {}
         }
     }
 
@@ -210,6 +218,7 @@ impl Book {
         self.by_bridge.clear();
         self.by_peer.clear();
         self.recent.clear();
+        self.passed.forget_all();
         for (call, entry) in &mut self.calls {
             entry.bridge = None;
             entry.peer = None;
@@ -227,12 +236,13 @@ impl Book {
     /// When [`Book::tick`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let dialled = self.calls.values().filter_map(|entry| entry.dialled.as_ref());
-        let calls = dialled.map(|d| d.application_at.map_or(d.until, |at| at.min(d.until)));
-        calls.chain(self.to_come.values().copied()).min()
+        let calls = dialled.map(|d| d.attempts.quiet_at().map_or(d.until, |at| at.min(d.until)));
+        calls.chain(self.to_come.values().copied()).chain(self.passed.deadline()).min()
     }
 
     /// The time of [`Book::deadline`] may have come.
     pub fn tick(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        effects.extend(self.passed.tick(now).into_iter().map(Effect::PassedOn));
         self.to_come.retain(|call, until| {
             let late = *until <= now;
             if late {
@@ -246,7 +256,7 @@ impl Book {
             if dialled.until <= now {
                 effects.push(Effect::End(*call, Ending::NoAnswer));
                 entry.dialled = None;
-            } else if dialled.application_at.is_some_and(|at| at <= now) {
+            } else if dialled.attempts.quiet_at().is_some_and(|at| at <= now) {
                 answered.push(*call);
             }
         }

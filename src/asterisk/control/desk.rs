@@ -18,7 +18,8 @@ use tracing::{info, warn};
 use super::{
     book::{Began, Book, Effect, LEG_TIME},
     order,
-    orders::{self, Learned, Shared},
+    orders::{self, Joined, Learned, Shared},
+    passed::{Outcome, Passer},
 };
 use crate::{
     asterisk::ami::{
@@ -26,7 +27,7 @@ use crate::{
         subscribe::{Heard, Subscription},
     },
     call::{
-        CallId, Extension,
+        CallId, Extension, LoginId,
         allowance::{Allowance, UsedUp},
         number::{NotANumber, Number},
     },
@@ -36,7 +37,7 @@ use crate::{
         ask::{Ask, Refused, What, Why},
         calls::CallEntry,
         desk::{Features, ToDesk},
-        line::{CallEvent, Stopped},
+        line::{CallEvent, PassedOn, Stopped},
     },
 };
 
@@ -199,6 +200,11 @@ impl Control {
                 Effect::End(call, why) => {
                     calls.tell(call, CallEvent::End(why));
                 }
+                Effect::PassedOn(outcome) => {
+                    let Outcome { call, passer, result } = outcome;
+                    info!(%call, ext = %passer.ext, ?result, "what became of a transfer");
+                    exchange.passed_on(&passer.ext, passer.login, PassedOn { call, result });
+                }
                 Effect::Failed(call, why) => {
                     if calls.failed(call, Stopped::from(why)) {
                         warn!(%call, "the leg of a dialled call has not come: does the section \
@@ -217,7 +223,7 @@ impl Control {
 
     /// Takes a request in.
     fn ask(&mut self, ask: Ask) {
-        let Ask { ext, what, answer, login: _ } = ask;
+        let Ask { ext, what, answer, login } = ask;
         let shared = self.shared.clone();
         if let Err(refused) = self.admit(&what) {
             let why = orders::ending(&refused);
@@ -233,12 +239,20 @@ impl Control {
             }
             What::Join { call, with } => {
                 let config = self.config.load_full();
+                self.pass_on(call, &ext, login);
                 self.orders.spawn(async move {
-                    answer.give(shared.join(call, with, config.dial.as_ref()).await);
+                    let result = shared.join(call, with, config.dial.as_ref()).await;
+                    let joined = matches!(result, Ok(Joined::Talking));
+                    answer.give(result.map(drop));
+                    if joined {
+                        let passed = PassedOn { call, result: Ok(()) };
+                        shared.exchange.passed_on(&ext, login, passed);
+                    }
                 });
             }
             What::Transfer { call, to } => match self.number(&ext, &to) {
                 Ok((config, number)) => {
+                    self.pass_on(call, &ext, login);
                     self.orders.spawn(async move {
                         let Some(dial) = &config.dial else { return };
                         info!(%call, %ext, to = %number, "passes the call on");
@@ -267,6 +281,12 @@ impl Control {
                 }
             },
         }
+    }
+
+    /// What becomes of this transfer, its phone wants to know.
+    fn pass_on(&mut self, call: CallId, ext: &Extension, login: LoginId) {
+        let passer = Passer { ext: ext.clone(), login };
+        self.book.pass_on(call, passer, Instant::now().into_std());
     }
 
     /// Whether a request can be carried out at all now.

@@ -72,6 +72,14 @@ pub enum Learned {
     Nothing,
 }
 
+/// How two calls were joined.
+pub enum Joined {
+    /// The far ends talk to each other.
+    Talking,
+    /// The second was not answered yet: the first was passed on to where it rang.
+    PassedOn,
+}
+
 type Done = Result<(), Refused>;
 
 impl Shared {
@@ -157,7 +165,12 @@ impl Shared {
 
     /// Joins the far ends of two calls. Where the second is not answered yet, it is given up and
     /// the first is passed on to its number.
-    pub async fn join(&self, call: CallId, with: CallId, dial: Option<&DialSettings>) -> Done {
+    pub async fn join(
+        &self,
+        call: CallId,
+        with: CallId,
+        dial: Option<&DialSettings>,
+    ) -> Result<Joined, Refused> {
         let (first, second) = (self.line(call.min(with)), self.line(call.max(with)));
         let _first = first.turn.lock().await;
         let _second = second.turn.lock().await;
@@ -166,7 +179,8 @@ impl Shared {
             Refused::new(Why::Failed, "the first call has no one other end to pass on")
         })?;
         if let Some(target) = self.peer(&other).await? {
-            return self.closing(&[call, with], order::join(&caller, &target)).await;
+            self.closing(&[call, with], order::join(&caller, &target)).await?;
+            return Ok(Joined::Talking);
         }
         let (Some(dial), Some(number)) = (dial, self.line(with).number) else {
             return Err(Refused::new(Why::Failed, "the second call has no one other end to join"));
@@ -179,7 +193,8 @@ impl Shared {
             }
         };
         let _ = timeout(GONE_TIME, gone).await;
-        self.closing(&[call], order::blind_transfer(channel(&entry), dial, &number)).await
+        self.closing(&[call], order::blind_transfer(channel(&entry), dial, &number)).await?;
+        Ok(Joined::PassedOn)
     }
 
     /// Does what makes Asterisk close these calls, which are to know why.

@@ -353,6 +353,7 @@ impl PhoneTask {
             }
             PhoneCommand::Probe(reply) => self.probe(reply),
             PhoneCommand::Answered(answered) => self.answered(*answered),
+            PhoneCommand::PassedOn(passed) => self.passed_on(*passed),
             PhoneCommand::FeaturesChanged => self.say_features(),
             PhoneCommand::PresenceChanged => self.say_presence(),
             PhoneCommand::Attach(attach) => self.attach(*attach),

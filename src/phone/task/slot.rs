@@ -15,7 +15,7 @@ use crate::{
         info::{News, Progress},
         record::{Caller, Direction},
     },
-    exchange::line::{AudioLine, CallFacts, Offer, Reporter, Stopped},
+    exchange::line::{AudioLine, CallFacts, Offer, PassedOn, Reporter, Stopped},
     media::{frame::FRAME_BYTES, framer::Framer},
     net::{
         io::Io,
@@ -43,6 +43,8 @@ pub struct Slot {
     pub consults_for: Option<CallId>,
     /// How it ended, from then until the phone has been told.
     pub stopped: Option<Stopped>,
+    /// What became of a transfer, from then until the phone has been told of the call's end.
+    pub passed: Option<PassedOn>,
     reporter: Option<Reporter>,
     reader: Option<Reader<News>>,
     news: News,
@@ -89,6 +91,7 @@ impl Slot {
             answered: None,
             consults_for: None,
             stopped: None,
+            passed: None,
             reporter: None,
             reader: None,
             news: News::default(),

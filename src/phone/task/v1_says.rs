@@ -2,21 +2,23 @@
 
 use tokio::time::Instant;
 
-use super::{PhoneTask, slot::Slot};
+use super::{Dialect, PhoneTask, slot::Slot};
 use crate::{
     call::{
         CallId,
+        ending::Ending,
         info::{News, Progress},
         record::Direction,
     },
+    exchange::line::PassedOn,
     phone::{
         session::{MAX_CALLS, Output, State},
         v1::{
             life::PING_EVERY,
             message::{MAX_DIGITS, Stats},
             says::{
-                CallObject, CallState, Limits, PartyShown, PresenceShown, Quality, Server, ToPhone,
-                Welcome, Who, direction, millis,
+                CallObject, CallState, Limits, PartyShown, Passed, PresenceShown, Quality, Server,
+                ToPhone, Welcome, Who, direction, millis,
             },
         },
     },
@@ -121,6 +123,26 @@ impl PhoneTask {
             _ => return,
         };
         self.send(text);
+        if let Output::SayEnded(call) = output
+            && let Some(passed) = self.slot_mut(call).and_then(|slot| slot.passed.take())
+        {
+            self.passed_on(passed);
+        }
+    }
+
+    /// What became of a transfer. The call's own end comes first, whichever is known sooner.
+    pub(super) fn passed_on(&mut self, passed: PassedOn) {
+        let Dialect::V1(_) = self.dialect else { return };
+        if let Some(slot) = self.slot_mut(passed.call)
+            && slot.stopped.is_none()
+        {
+            slot.passed = Some(passed);
+            return;
+        }
+        let PassedOn { call, result } = passed;
+        let state = if result.is_ok() { Passed::Completed } else { Passed::Failed };
+        let reason = result.err().map(Ending::as_str);
+        self.send(ToPhone::Transfer { call, state, reason }.json());
     }
 
     /// A call has audio: of an outgoing one the phone is told, for it hears the far end ring.

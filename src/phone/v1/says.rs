@@ -67,8 +67,10 @@ pub enum ToPhone<'a> {
     },
     Transfer {
         call: CallId,
-        state: &'static str,
-        message: &'a str,
+        state: Passed,
+        /// Why nobody took the caller.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'static str>,
     },
     Ended {
         call: CallId,
@@ -94,6 +96,14 @@ pub enum ToPhone<'a> {
         reason: &'static str,
         retry_after_ms: u64,
     },
+}
+
+/// What became of a caller who was passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Passed {
+    Completed,
+    Failed,
 }
 
 /// What an `ok` carries beside its id.

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
-use super::*;
+use super::{super::attempts::APPLICATION_TIME, *};
+use crate::call::LoginId;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -160,6 +161,34 @@ fn the_second_trunk_may_answer_what_the_first_has_refused() {
 }
 
 #[test]
+fn one_of_two_trunks_that_is_busy_does_not_answer_for_the_other() {
+    let mut table = Table::new();
+    table.began(1, "1.1", Direction::Out);
+    table.event(dials("1.1", "1.2", "PJSIP/x", alice()));
+    table.event(dials("1.1", "1.3", "PJSIP/y", alice()));
+    table.event(end("1.1", "BUSY"));
+    assert_eq!(table.after(APPLICATION_TIME), [], "the other rings");
+    let answered = [Effect::Progress(id(1), Progress::Answered)];
+    assert_eq!(table.event(end("1.1", "ANSWER")), answered);
+}
+
+#[test]
+fn what_becomes_of_a_transfer_is_told_after_the_phones_own_call_is_over() {
+    let mut table = Table::new();
+    table.began(1, "1.2", Direction::In);
+    let passer = Passer { ext: "2001".into(), login: LoginId(7) };
+    table.book.pass_on(id(1), passer.clone(), table.now);
+    table.book.pass_on(id(2), passer.clone(), table.now); // no such call
+    let text = str::to_owned;
+    table.event(Event::Transfer { id: text("1.2"), far_id: text("1.1"), taken: true });
+    table.book.ended(id(1));
+    table.event(dials("1.1", "1.3", "PJSIP/x", alice()));
+    let outcome = passed::Outcome { call: id(1), passer, result: Ok(()) };
+    assert_eq!(table.event(end("1.1", "ANSWER")), [Effect::PassedOn(outcome)]);
+    assert_eq!(table.book.deadline(), None);
+}
+
+#[test]
 fn a_dialplan_that_dials_nobody_answers_itself() {
     let mut table = Table::new();
     table.began(1, "1.1", Direction::Out);
@@ -244,7 +273,7 @@ fn a_call_that_is_over_leaves_nothing_behind() {
     table.book.ended(id(0));
     table.book.keep(|call| call == id(1));
     table.book.ended(id(1));
-    let Book { calls, by_channel, by_bridge, by_peer, to_come, recent } = table.book;
+    let Book { calls, by_channel, by_bridge, by_peer, to_come, passed: _, recent } = table.book;
     assert!(calls.is_empty() && by_channel.is_empty() && by_bridge.is_empty());
     assert!(by_peer.is_empty() && to_come.is_empty() && recent.is_empty());
 }
@@ -334,7 +363,7 @@ proptest! {
                 let (Effect::Caller(call, _) | Effect::HeldByFar(call, _)
                     | Effect::Progress(call, _) | Effect::ClosesFor(call, ..)
                     | Effect::End(call, _) | Effect::Failed(call, _)
-                    | Effect::AskPeer(call)) = effect;
+                    | Effect::AskPeer(call)) = effect else { panic!("nothing was passed on") };
                 prop_assert!(up.contains_key(&call), "{effect:?}");
                 if let Effect::Progress(call, progress) = effect {
                     prop_assert!(up.insert(call, progress) < Some(progress));
