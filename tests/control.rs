@@ -49,6 +49,7 @@ impl Desk {
             kicked: CancellationToken::new(),
             since: goastgateway::report::time::Utc::now(),
             resume: None,
+            device: None,
         };
         let login = gateway.exchange.log_in(&Extension::from(ext), handle, false).expect("free");
         Self { login, commands, mailbox, requests: 0 }

@@ -101,6 +101,27 @@ async fn a_call_is_live_while_it_is_up_and_one_row_when_it_is_over() {
 }
 
 #[tokio::test]
+async fn a_phone_is_live_with_its_device_its_presence_and_whether_it_could_ring() {
+    let state = tempfile::tempdir().unwrap();
+    let gateway = gateway(state.path()).await;
+    let device = json!({ "device": "Firefox on the desk" });
+    let mut page = support::v1::Page::log_in_with(&gateway, "2001", device).await;
+    let presence =
+        json!({ "type": "presence", "state": "wrapup", "seconds": 60, "reason": "notes" });
+    page.done(presence).await;
+    let live = until(&gateway, "/api/v1/live", |live| live["phones"][0].is_object()).await;
+    let phone = &live["phones"][0];
+    assert_eq!(phone["device"], "Firefox on the desk");
+    assert_eq!((&phone["reachable"], &phone["busy"]), (&json!(true), &json!(false)));
+    assert_eq!(
+        (&phone["presence"], &phone["presence_reason"]),
+        (&json!("wrapup"), &json!("notes"))
+    );
+    assert!(phone["presence_until"].as_str().unwrap() > phone["since"].as_str().unwrap());
+    stop(gateway).await;
+}
+
+#[tokio::test]
 async fn calls_outlive_the_process_and_are_paged() {
     let state = tempfile::tempdir().unwrap();
     let first = gateway(state.path()).await;

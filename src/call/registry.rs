@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::{CallId, Extension, LoginId, RingKey};
+use super::{Extension, LoginId, RingKey};
 
 /// Logins of one extension that ring together. A person has a few screens; a call keeps room for
 /// what each of them may say.
@@ -192,12 +192,9 @@ impl<H: Clone> Registry<H> {
         self.lines.values().flatten().map(|device| &device.handle)
     }
 
-    /// Every login: its extension, how it is reached, and which call has taken it.
-    pub fn each(&self) -> impl Iterator<Item = (&Extension, &H, Option<CallId>)> {
-        self.lines.iter().flat_map(|(ext, line)| {
-            line.iter()
-                .map(move |device| (ext, &device.handle, device.calls().next().map(|key| key.call)))
-        })
+    /// Every login, with its extension.
+    pub fn each(&self) -> impl Iterator<Item = (&Extension, &Device<H>)> {
+        self.lines.iter().flat_map(|(ext, line)| line.iter().map(move |device| (ext, device)))
     }
 
     /// How many are logged in.
@@ -226,7 +223,7 @@ fn find<'a, H>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::RingId;
+    use crate::call::{CallId, RingId};
 
     fn key(call: u128, ring: u32) -> RingKey {
         RingKey { call: CallId::from_uuid(uuid::Uuid::from_u128(call)), ring: RingId(ring) }

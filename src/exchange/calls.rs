@@ -178,6 +178,7 @@ mod tests {
             commands,
             kicked: CancellationToken::new(),
             resume: None,
+            device: None,
             since: crate::report::time::Utc::now(),
         };
         (exchange.log_in(&"2001".into(), handle, false).expect("free"), mailbox)

@@ -73,6 +73,8 @@ pub enum PhoneCommand {
     PassedOn(Box<PassedOn>),
     /// What can work has changed; the exchange says what.
     FeaturesChanged,
+    /// Another device of the extension has come or gone; the exchange says who is here.
+    DevicesChanged,
     /// The extension's presence has changed; the exchange says how.
     PresenceChanged,
     /// The page is back: this is its new connection.

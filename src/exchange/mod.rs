@@ -56,15 +56,21 @@ pub struct PhoneHandle {
     pub since: Utc,
     /// By which its page may come back; `None` for a dialect that can't.
     pub resume: Option<ResumeId>,
+    /// What it calls itself, for people; `None` where it didn't say.
+    pub device: Option<Arc<str>>,
 }
 
 /// A login, for those who look on.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
     pub ext: Extension,
+    pub login: LoginId,
+    pub device: Option<Arc<str>>,
     pub since: Utc,
     /// The call that it rings or talks in.
     pub call: Option<CallId>,
+    /// Whether its page answers.
+    pub reachable: bool,
 }
 
 /// A login that holds an extension which another wants.
@@ -160,6 +166,7 @@ impl Exchange {
             return Err(holders(&registry, ext));
         }
         self.metrics.phones.set(registry.len() as i64);
+        tell_devices(&registry, ext, login);
         Ok(Registration { exchange: self.clone(), ext: ext.clone(), login })
     }
 
@@ -179,6 +186,9 @@ impl Exchange {
     fn log_out(&self, ext: &Extension, login: LoginId) -> Option<PhoneHandle> {
         let mut registry = self.registry();
         let phone = registry.unregister(ext, login);
+        if phone.is_some() {
+            tell_devices(&registry, ext, login);
+        }
         self.metrics.phones.set(registry.len() as i64);
         self.metrics.phones_busy.set(registry.taken() as i64);
         phone
@@ -321,13 +331,12 @@ impl Exchange {
 
     /// Who is logged in.
     pub fn logins(&self) -> Vec<Login> {
-        let registry = self.registry();
-        let login = |(ext, handle, call): (&Extension, &PhoneHandle, _)| Login {
-            ext: ext.clone(),
-            since: handle.since,
-            call,
-        };
-        registry.each().map(login).collect()
+        self.registry().each().map(|(ext, device)| shown(ext, device)).collect()
+    }
+
+    /// Who is logged in as this extension, oldest first.
+    pub fn devices(&self, ext: &Extension) -> Vec<Login> {
+        self.registry().of(ext).iter().map(|device| shown(ext, device)).collect()
     }
 
     /// How many phones are logged in.
@@ -381,6 +390,25 @@ fn holders(registry: &Registry<PhoneHandle>, ext: &Extension) -> Vec<Holder> {
         standing: device.standing(),
     };
     registry.of(ext).iter().map(holder).collect()
+}
+
+fn shown(ext: &Extension, device: &Device<PhoneHandle>) -> Login {
+    Login {
+        ext: ext.clone(),
+        login: device.login,
+        device: device.handle.device.clone(),
+        since: device.handle.since,
+        call: device.calls().next().map(|key| key.call),
+        reachable: device.standing() == Standing::Reachable,
+    }
+}
+
+/// Another device of this extension has come or gone.
+fn tell_devices(registry: &Registry<PhoneHandle>, ext: &Extension, which: LoginId) {
+    for device in registry.of(ext).iter().filter(|device| device.login != which) {
+        // One that is behind reads it with the next change.
+        let _ = device.handle.commands.try_send(PhoneCommand::DevicesChanged);
+    }
 }
 
 fn tell_presence(registry: &Registry<PhoneHandle>, ext: &Extension) {

@@ -121,7 +121,9 @@ async fn first_message(
     };
     let resume = login.resume.as_deref().and_then(ResumeId::parse);
     let config = door.shared_config();
-    Ok((ext, Wishes { claims, resume, call_waiting: login.call_waiting, config }))
+    let device = login.device.map(|device| device.0).filter(|device| !device.trim().is_empty());
+    let call_waiting = login.call_waiting;
+    Ok((ext, Wishes { claims, resume, device: device.map(Into::into), call_waiting, config }))
 }
 
 fn login(text: &str) -> Result<Login, TurnedAway> {

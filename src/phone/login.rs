@@ -54,6 +54,8 @@ pub struct Arrival {
 pub struct Wishes {
     pub claims: Claims,
     pub resume: Option<ResumeId>,
+    /// What the page calls itself, for people.
+    pub device: Option<Arc<str>>,
     pub call_waiting: bool,
     pub config: Arc<ArcSwap<Config>>,
 }
@@ -71,7 +73,7 @@ enum Verdict {
 /// Serves a phone of the plain-text dialect to its end.
 pub async fn serve_plain(arrival: Arrival, duplicate: DuplicateLogin) {
     let Arrival { mut wire, places, ext, remote, exchange } = arrival;
-    let (handle, mailbox) = handle(&exchange, None);
+    let (handle, mailbox) = handle(&exchange, None, None);
     let kicked = handle.kicked.clone();
     let Verdict::New(registration) = settle(&ext, handle, None, false, duplicate, &exchange).await
     else {
@@ -88,7 +90,7 @@ pub async fn serve_plain(arrival: Arrival, duplicate: DuplicateLogin) {
 /// for it.
 pub async fn serve_v1(arrival: Arrival, wishes: Wishes) {
     let Arrival { mut wire, mut places, ext, remote, exchange } = arrival;
-    let Wishes { claims, resume, call_waiting, config } = wishes;
+    let Wishes { claims, resume, device, call_waiting, config } = wishes;
     let duplicate = config.load().calls.duplicate_login;
     let mut bytes = [0; 16];
     if aws_lc_rs::rand::fill(&mut bytes).is_err() {
@@ -96,7 +98,7 @@ pub async fn serve_v1(arrival: Arrival, wishes: Wishes) {
     }
     let own = ResumeId::new(bytes);
     for _ in 0..ATTEMPTS {
-        let (handle, mailbox) = handle(&exchange, Some(own));
+        let (handle, mailbox) = handle(&exchange, Some(own), device.clone());
         let kicked = handle.kicked.clone();
         match settle(&ext, handle, resume.as_ref(), true, duplicate, &exchange).await {
             Verdict::New(registration) => {
@@ -122,7 +124,8 @@ pub async fn serve_v1(arrival: Arrival, wishes: Wishes) {
         }
     }
     refused(&exchange, &ext, remote);
-    let error = Error::new(Code::ExtensionInUse, "the extension is logged in elsewhere");
+    let mut error = Error::new(Code::ExtensionInUse, "the extension is logged in elsewhere");
+    error.devices = exchange.devices(&ext);
     let _ = wire.send(Message::text(says::ToPhone::error(None, &error).json()));
     wire.close(close::IN_USE, "the extension is logged in elsewhere").await;
     drop(places);
@@ -131,11 +134,12 @@ pub async fn serve_v1(arrival: Arrival, wishes: Wishes) {
 fn handle(
     exchange: &Exchange,
     resume: Option<ResumeId>,
+    device: Option<Arc<str>>,
 ) -> (PhoneHandle, mpsc::Receiver<PhoneCommand>) {
     let (commands, mailbox) = mpsc::channel(PHONE_MAILBOX);
     let kicked = CancellationToken::new();
     let (login, since) = (exchange.next_login(), Utc::now());
-    (PhoneHandle { login, commands, kicked, since, resume }, mailbox)
+    (PhoneHandle { login, commands, kicked, since, resume, device }, mailbox)
 }
 
 fn refused(exchange: &Exchange, ext: &Extension, remote: IpAddr) {
@@ -172,6 +176,12 @@ async fn settle(
             return Verdict::Back(phone);
         }
         let beside = duplicate == DuplicateLogin::RingAll;
+        if returns
+            && beside
+            && let Some(phone) = dead_in_call(&exchange.holders(ext)).await
+        {
+            return Verdict::Back(phone);
+        }
         let holders = match exchange.log_in(ext, handle.clone(), beside) {
             Ok(registration) => return Verdict::New(registration),
             Err(holders) => holders,
@@ -198,6 +208,18 @@ fn comes_back(holders: &[Holder], resume: Option<&ResumeId>) -> Option<PhoneHand
         |holder: &&Holder| holder.standing == Standing::Detached && holder.phone.resume.is_some();
     let found = holders.iter().find(named).or_else(|| holders.iter().find(waited));
     found.map(|holder| holder.phone.clone())
+}
+
+/// Where devices stand beside each other: the one in a call whose page doesn't answer any more, and
+/// whose socket doesn't know that yet. Whoever logs in is its page that comes back, by another way.
+async fn dead_in_call(holders: &[Holder]) -> Option<PhoneHandle> {
+    let waits = |holder: &&Holder| holder.in_call && holder.phone.resume.is_some();
+    for holder in holders.iter().filter(waits) {
+        if !is_alive(&holder.phone).await {
+            return Some(holder.phone.clone());
+        }
+    }
+    None
 }
 
 /// Who makes room: the first who doesn't answer; where the newer one wins, simply the first.

@@ -1,10 +1,11 @@
 //! Several devices of one extension, and its presence.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     PROTOCOL,
     support::{Gateway, Pbx, Phone, frame, token, v1::Page},
+    talking,
 };
 
 async fn ring_all() -> Gateway {
@@ -56,6 +57,68 @@ async fn a_decline_on_one_device_declines_for_the_extension_and_a_lost_device_do
     pbx.expect("HANGUP").await;
     assert_eq!(desk.expect("ended").await["reason"], "declined");
     assert_eq!(mobile.expect("ended").await["reason"], "declined");
+}
+
+#[tokio::test]
+async fn each_device_learns_which_others_are_logged_in_and_by_what_name() {
+    let gateway = ring_all().await;
+    let named = |name: &str| json!({ "device": name });
+    let names = |of: &Value| -> Vec<Value> {
+        of["devices"].as_array().unwrap().iter().map(|one| one["device"].clone()).collect()
+    };
+    let mut desk = Page::log_in_with(&gateway, "2001", named("Firefox on the desk")).await;
+    assert_eq!(names(&desk.welcome), ["Firefox on the desk"]);
+    assert_eq!(desk.welcome["devices"][0]["login"], desk.welcome["login"]);
+    desk.minds_devices = true;
+    let mobile = Page::log_in_with(&gateway, "2001", named("Mobile")).await;
+    assert_eq!(names(&mobile.welcome), ["Firefox on the desk", "Mobile"]);
+    assert_eq!(names(&desk.expect("devices").await), ["Firefox on the desk", "Mobile"]);
+    let old = Phone::ready(&gateway, "2001").await;
+    let all = [json!("Firefox on the desk"), json!("Mobile"), Value::Null];
+    assert_eq!(names(&desk.expect("devices").await), all);
+    let _other = Page::log_in_with(&gateway, "2002", named("of somebody else")).await;
+    drop((mobile, old));
+    desk.expect("devices").await;
+    assert_eq!(names(&desk.expect("devices").await), ["Firefox on the desk"]);
+    desk.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn who_is_refused_learns_which_device_holds_the_extension() {
+    let gateway = Gateway::start().await;
+    let mut desk =
+        Page::log_in_with(&gateway, "2001", json!({ "device": "Firefox on the desk" })).await;
+    let mut other = Page::open(&gateway, PROTOCOL, "/phone").await.unwrap();
+    other.say(json!({ "type": "login", "token": token("2001") })).await;
+    // The first one is asked whether it lives.
+    let (said, code) = tokio::select! {
+        closed = other.closed() => closed,
+        got = desk.next() => panic!("{got:?}"),
+    };
+    let said = said.unwrap();
+    assert_eq!((&said["name"], code), (&json!("extension_in_use"), Some(4409)));
+    assert_eq!(said["devices"][0]["device"], "Firefox on the desk");
+}
+
+#[tokio::test]
+async fn where_devices_stand_beside_each_other_a_dead_one_in_a_call_is_taken_over() {
+    let gateway = ring_all().await;
+    let mut dead = Page::log_in(&gateway, "2001").await;
+    let (mut pbx, call) = talking(&gateway, &mut dead).await;
+    // Its network is gone, its socket doesn't know; the page was loaded anew and kept nothing.
+    let mut page = Page::log_in(&gateway, "2001").await;
+    assert_eq!(
+        (&page.welcome["resumed"], &page.welcome["calls"][0]["call"]),
+        (&json!(true), &call)
+    );
+    page.speak(frame(9)).await;
+    while pbx.speech().await != frame(9) {}
+    // One in a call that answers stays what it is.
+    let other = tokio::select! {
+        other = Page::log_in(&gateway, "2001") => other,
+        got = page.next() => panic!("{got:?}"),
+    };
+    assert_eq!(other.welcome["resumed"], false);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     NOBODY, PROTOCOL,
-    support::{Gateway, frame, sign, token, v1::Page},
+    support::{Gateway, SECRET, frame, sign, token, v1::Page},
     talking,
 };
 
@@ -52,7 +52,7 @@ async fn a_token_may_come_in_the_first_message_as_a_subprotocol_or_in_the_url() 
 #[tokio::test]
 async fn a_bad_token_closes_with_4401_and_says_why() {
     let gateway = Gateway::start().await;
-    let expired = sign(&json!({ "ext": "2001", "exp": 1000 }), support::SECRET);
+    let expired = sign(&json!({ "ext": "2001", "exp": 1000 }), SECRET);
     for (token, code) in [("x.y.z", 20101), ("", 20101), (expired.as_str(), 20104)] {
         let mut page = Page::open(&gateway, PROTOCOL, "/phone").await.unwrap();
         page.say(json!({ "type": "login", "token": token })).await;
@@ -198,7 +198,7 @@ async fn a_token_is_replaced_in_a_call_and_never_by_one_for_another_extension() 
 async fn a_token_that_ends_soon_is_told_of_until_it_is_replaced() {
     let gateway = Gateway::start().await;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let short = sign(&json!({ "ext": "2001", "exp": now + 60 }), support::SECRET);
+    let short = sign(&json!({ "ext": "2001", "exp": now + 60 }), SECRET);
     let mut page = Page::log_in_with(&gateway, "2001", json!({ "token": short })).await;
     let told = page.expect("token_expiring").await["ms"].as_u64().unwrap();
     assert!((1..=60_000).contains(&told), "{told}");

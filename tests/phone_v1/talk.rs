@@ -1,7 +1,7 @@
 //! What is done in a call, and with two.
 
 use goastgateway::exchange::line::CallEvent;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     held, id,

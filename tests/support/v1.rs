@@ -49,6 +49,8 @@ pub struct Page {
     pub welcome: Value,
     /// Answers pings and confirms ringing, as a page that is alive does.
     pub alive: bool,
+    /// Whether it minds that other devices of its extension come and go.
+    pub minds_devices: bool,
     /// What came while something else was waited for.
     early: VecDeque<Value>,
     pub audio: VecDeque<Bytes>,
@@ -98,6 +100,7 @@ impl Page {
                     ext: String::new(),
                     welcome: Value::Null,
                     alive: true,
+                    minds_devices: false,
                     early: VecDeque::new(),
                     audio: VecDeque::new(),
                 })
@@ -153,6 +156,9 @@ impl Page {
             if self.alive && message["type"] == "ping" {
                 let pong = json!({ "type": "pong", "n": message["n"] });
                 self.ws.send(Message::text(pong.to_string())).await.unwrap();
+                continue;
+            }
+            if message["type"] == "devices" && !self.minds_devices {
                 continue;
             }
             if self.alive && message["type"] == "incoming" {

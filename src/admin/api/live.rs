@@ -2,11 +2,13 @@
 
 use axum::{Json, extract::State};
 use serde::Serialize;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::super::Office;
 use crate::{
-    call::{CallId, Extension},
+    call::{CallId, Extension, presence::Presence},
+    exchange::{Exchange, Login},
     report::{row::CallRow, time::Utc},
 };
 
@@ -26,6 +28,8 @@ pub struct Live {
 pub struct LivePhone {
     #[schema(value_type = String)]
     pub extension: Extension,
+    /// What the device calls itself; null where it doesn't.
+    pub device: Option<String>,
     /// Since when it is logged in.
     #[schema(value_type = String, format = DateTime)]
     pub since: Utc,
@@ -34,6 +38,15 @@ pub struct LivePhone {
     /// In which call.
     #[schema(value_type = Option<String>, format = "uuid")]
     pub call: Option<CallId>,
+    /// Whether its page answers, and so could ring.
+    pub reachable: bool,
+    /// How the extension wants to be called: ready, away, dnd or wrapup.
+    pub presence: &'static str,
+    /// What the person gave as the reason.
+    pub presence_reason: Option<String>,
+    /// When the presence ends by itself.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub presence_until: Option<Utc>,
 }
 
 /// What is now
@@ -46,16 +59,25 @@ pub struct LivePhone {
 pub async fn live(State(office): State<Office>) -> Json<Live> {
     let exchange = &office.exchange;
     let calls = exchange.feed.live().iter().map(|call| (**call).clone()).collect();
-    let mut phones: Vec<LivePhone> = exchange
-        .logins()
-        .into_iter()
-        .map(|login| LivePhone {
-            extension: login.ext,
-            since: login.since,
-            busy: login.call.is_some(),
-            call: login.call,
-        })
-        .collect();
+    let mut phones: Vec<LivePhone> =
+        exchange.logins().into_iter().map(|login| phone(exchange, login)).collect();
     phones.sort_by(|a, b| (&a.extension, a.since).cmp(&(&b.extension, b.since)));
     Json(Live { calls, phones, draining: exchange.is_draining() })
+}
+
+fn phone(exchange: &Exchange, login: Login) -> LivePhone {
+    let Login { ext, device, since, call, reachable, login: _ } = login;
+    let Presence { readiness, until, reason } = exchange.presence(&ext);
+    let now = Instant::now().into_std();
+    LivePhone {
+        extension: ext,
+        device: device.map(|device| device.to_string()),
+        since,
+        busy: call.is_some(),
+        call,
+        reachable,
+        presence: readiness.as_str(),
+        presence_reason: reason.map(|reason| reason.to_string()),
+        presence_until: until.map(|at| Utc::now().plus(at.saturating_duration_since(now))),
+    }
 }

@@ -354,6 +354,7 @@ impl PhoneTask {
             PhoneCommand::Probe(reply) => self.probe(reply),
             PhoneCommand::Answered(answered) => self.answered(*answered),
             PhoneCommand::PassedOn(passed) => self.passed_on(*passed),
+            PhoneCommand::DevicesChanged => self.say_devices(),
             PhoneCommand::FeaturesChanged => self.say_features(),
             PhoneCommand::PresenceChanged => self.say_presence(),
             PhoneCommand::Attach(attach) => self.attach(*attach),
@@ -495,6 +496,7 @@ pub fn rung_phone(exchange: &std::sync::Arc<crate::exchange::Exchange>, ext: &st
         kicked,
         since: crate::report::time::Utc::now(),
         resume: None,
+        device: None,
     };
     let Ok(registration) = exchange.log_in(&ext.into(), handle, false) else { return };
     tokio::spawn(async move {

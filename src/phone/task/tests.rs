@@ -25,6 +25,7 @@ async fn logged_in() -> (WebSocketStream<DuplexStream>, JoinHandle<LoginEnd>, Ar
         kicked: kicked.clone(),
         since: crate::report::time::Utc::now(),
         resume: None,
+        device: None,
     };
     let registration = exchange.log_in(&"2001".into(), handle, false).unwrap();
     let wire = Wire::server(Io::Memory(near), Vec::new(), 65_500);

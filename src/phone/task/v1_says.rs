@@ -17,8 +17,8 @@ use crate::{
             life::PING_EVERY,
             message::{MAX_DIGITS, Stats},
             says::{
-                CallObject, CallState, Limits, PartyShown, Passed, PresenceShown, Quality, Server,
-                ToPhone, Welcome, Who, direction, millis,
+                CallObject, CallState, DeviceShown, Limits, PartyShown, Passed, PresenceShown,
+                Quality, Server, ToPhone, Welcome, Who, direction, millis,
             },
         },
     },
@@ -40,6 +40,7 @@ impl PhoneTask {
         };
         let (resume, expires) = (v1.resume.text(), v1.token_expires);
         let calls = self.slots.iter().filter(|slot| self.is_told(slot));
+        let devices = exchange.devices(&ext);
         let welcome = Welcome {
             extension: &ext,
             login,
@@ -52,6 +53,7 @@ impl PhoneTask {
             ping_every_ms: millis(PING_EVERY),
             resume_ms,
             presence: shown(&presence, true),
+            devices: DeviceShown::all(&devices),
             calls: calls.map(|slot| self.call_object(slot)).collect(),
         };
         let text = ToPhone::Welcome(Box::new(welcome)).json();
@@ -181,6 +183,14 @@ impl PhoneTask {
         if self.v1_mut().is_some() {
             let features = self.registration.exchange().desk.features();
             self.send(ToPhone::Features(features.into()).json());
+        }
+    }
+
+    /// Who is logged in as this extension has changed.
+    pub(super) fn say_devices(&mut self) {
+        if self.v1_mut().is_some() {
+            let devices = self.registration.exchange().devices(&self.registration.ext);
+            self.send(ToPhone::Devices { devices: DeviceShown::all(&devices) }.json());
         }
     }
 

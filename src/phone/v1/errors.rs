@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::{
-    exchange::ask::{Refused, Why},
+    exchange::{
+        Login,
+        ask::{Refused, Why},
+    },
     phone::token::TokenError,
 };
 
@@ -94,11 +97,13 @@ pub struct Error {
     /// For a person.
     pub message: String,
     pub retry_after: Option<Duration>,
+    /// Who is logged in, for [`Code::ExtensionInUse`].
+    pub devices: Vec<Login>,
 }
 
 impl Error {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retry_after: None }
+        Self { code, message: message.into(), retry_after: None, devices: Vec::new() }
     }
 }
 
@@ -116,7 +121,7 @@ impl From<Refused> for Error {
             Why::Failed => Code::Failed,
             Why::Draining => Code::Draining,
         };
-        Self { code, message: refused.message, retry_after: refused.retry_after }
+        Self { retry_after: refused.retry_after, ..Self::new(code, refused.message) }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
         info::Progress,
         record::{Caller, Direction},
     },
-    exchange::desk::Features,
+    exchange::{Login, desk::Features},
     phone::session::State,
 };
 
@@ -37,6 +37,11 @@ pub enum ToPhone<'a> {
         message: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
         retry_after_ms: Option<u64>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        devices: Vec<DeviceShown<'a>>,
+    },
+    Devices {
+        devices: Vec<DeviceShown<'a>>,
     },
     Features(Shown),
     Incoming {
@@ -131,6 +136,7 @@ pub struct Welcome<'a> {
     pub ping_every_ms: u64,
     pub resume_ms: u64,
     pub presence: PresenceShown<'a>,
+    pub devices: Vec<DeviceShown<'a>>,
     pub calls: Vec<CallObject<'a>>,
 }
 
@@ -145,6 +151,25 @@ pub struct Limits {
     pub message_bytes: usize,
     pub calls: usize,
     pub digits: usize,
+}
+
+/// A login of the phone's extension.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeviceShown<'a> {
+    login: u64,
+    device: Option<&'a str>,
+    since: Millis,
+}
+
+impl<'a> DeviceShown<'a> {
+    pub fn all(logins: &'a [Login]) -> Vec<Self> {
+        let shown = |login: &'a Login| Self {
+            login: login.login.0,
+            device: login.device.as_deref(),
+            since: login.since.millis(),
+        };
+        logins.iter().map(shown).collect()
+    }
 }
 
 /// What can work now, as a phone is told.
@@ -263,6 +288,7 @@ impl<'a> ToPhone<'a> {
             name: error.code.name(),
             message: &error.message,
             retry_after_ms: error.retry_after.map(millis),
+            devices: DeviceShown::all(&error.devices),
         }
     }
 
