@@ -224,6 +224,8 @@ fn every_mistake_in_a_value_names_the_key_and_what_to_write() {
         (json!({"allowed_origins": ["crm.example"]}), "isn't the origin of a page"),
         (json!({"allowed_origins": ["*"]}), "an empty list admits every page"),
         (json!({"allowed_origins": ["https://a/b"]}), "without a path"),
+        (json!({"frame_origins": ["*"]}), "an empty list lets nobody frame it"),
+        (json!({"frame_origins": vec!["https://a"; 33]}), "write at most 32"),
         (json!({"jwt_secret": "short"}), "is 5 bytes long, and fewer than 32 can be guessed"),
         (json!({"jwt_secret": null}), "nothing to verify a login with"),
         (json!({"jwt_secret": null, "jwt_secret_previous": SECRET}), "nothing to verify"),

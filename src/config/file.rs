@@ -9,6 +9,7 @@ use tracing::level_filters::LevelFilter;
 use super::{
     AsteriskSide, BrowserSide, CallSettings, Config, DuplicateLogin, ExtenPattern, FormatSetting,
     Groups, Limits, LogFormat, LogSettings, OriginList, check,
+    item::Item,
     json::{MAX_FILE, Section, Sheet},
     origin, phones,
     problem::Findings,
@@ -29,11 +30,14 @@ const KEYS: &[&str] = &[
     "max_connections_per_address", "max_connections", "login_failures_per_minute",
     "max_phone_message", "max_asterisk_message",
     "resume_timeout", "call_waiting", "hold_music", "phone_variables", "caller_number_variable",
-    "caller_name_variable",
+    "caller_name_variable", "frame_origins",
     "worker_threads", "ami", "dial", "state_dir", "call_table", "webhooks", "api_tokens",
     "streams", "recording",
 ];
 
+/// Pages that may frame the phone. They are named in a header of the page, which a proxy cuts off at
+/// some kilobytes.
+const MAX_FRAME_ORIGINS: usize = 32;
 const ASTERISK_ADDR: &str = "127.0.0.1:8765";
 const BROWSER_ADDR: &str = ":8766";
 const ADMIN_ADDR: &str = "127.0.0.1:8767";
@@ -186,33 +190,51 @@ fn browser(section: &Section) -> Option<BrowserSide> {
             Some(None)
         }
     };
-    Some(BrowserSide { addr: addr?, allowed, trusted_proxies, origins: origins?, tls: tls? })
+    let frame_origins = frame_origins(section);
+    let origins = origins?;
+    Some(BrowserSide { addr: addr?, allowed, trusted_proxies, origins, frame_origins, tls: tls? })
+}
+
+/// The pages that may frame the ready-made phone.
+fn frame_origins(section: &Section) -> Vec<String> {
+    let Some(item) = section.get("frame_origins") else { return Vec::new() };
+    let origins = named_origins(section, item, "an empty list lets nobody frame it");
+    if origins.len() > MAX_FRAME_ORIGINS {
+        let text = format!("{} origins are more than fit in a header", origins.len());
+        let remedy = format!("write at most {MAX_FRAME_ORIGINS}");
+        section.sheet.problem(item.line, item.key, &text, &remedy);
+    }
+    origins
 }
 
 fn origins(section: &Section) -> Option<OriginList> {
-    const EXAMPLE: &str = "https://crm.example";
     let allow_missing = flag(section, "allow_missing_origin", false);
-    let mut allowed = Vec::new();
-    if let Some(item) = section.get("allowed_origins") {
-        for word in item.words(EXAMPLE) {
-            match origin::normal(word.text) {
-                Some(origin) => allowed.push(origin),
-                None => section.sheet.problem(
-                    word.line,
-                    item.key,
-                    &format!("\"{}\" isn't the origin of a page", word.text.escape_debug()),
-                    &format!(
-                        "write scheme, host and port without a path, \"{EXAMPLE}\", instead (an \
-                         empty list admits every page)"
-                    ),
-                ),
-            }
-        }
-    }
+    let item = section.get("allowed_origins");
+    let named = |item| named_origins(section, item, "an empty list admits every page");
+    let allowed = item.map(named).unwrap_or_default();
     if allowed.is_empty() {
         section.warning("allowed_origins", "no list: a page from anywhere may open a phone");
     }
     Some(OriginList { allowed, allow_missing: allow_missing? })
+}
+
+fn named_origins(section: &Section, item: &Item<'_, '_>, empty: &str) -> Vec<String> {
+    const EXAMPLE: &str = "https://crm.example";
+    let mut origins = Vec::new();
+    for word in item.words(EXAMPLE) {
+        match origin::normal(word.text) {
+            Some(origin) => origins.push(origin),
+            None => section.sheet.problem(
+                word.line,
+                item.key,
+                &format!("\"{}\" isn't the origin of a page", word.text.escape_debug()),
+                &format!(
+                    "write scheme, host and port without a path, \"{EXAMPLE}\", instead ({empty})"
+                ),
+            ),
+        }
+    }
+    origins
 }
 
 fn calls(section: &Section) -> Option<CallSettings> {

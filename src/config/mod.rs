@@ -161,6 +161,8 @@ pub struct BrowserSide {
     /// Proxies whose `X-Forwarded-For` is believed. Empty: nobody's.
     pub trusted_proxies: AddressList,
     pub origins: OriginList,
+    /// Pages that may frame the ready-made phone, by their origins. Empty: none.
+    pub frame_origins: Vec<String>,
     /// `None` only behind a reverse proxy on a loopback address (`browser_tls: false`).
     pub tls: Option<TlsIdentity>,
 }

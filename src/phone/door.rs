@@ -119,7 +119,11 @@ impl PhoneDoor {
             return if is_phone { self.say_no(no, &mut request, place) } else { *no.response };
         }
         if !is_phone {
-            return pages::page(request.method(), request.uri().path(), request.headers());
+            let (method, path) = (request.method(), request.uri().path());
+            if path == pages::FRAME {
+                return pages::frame(method, &config.browser.frame_origins);
+            }
+            return pages::page(method, path, request.headers());
         }
         match self.admit(&request, client, config) {
             Ok(claims) => self

@@ -21,17 +21,59 @@ const POLICY: &str = "default-src 'self'; connect-src 'self'; style-src 'self'; 
     script-src 'self'; worker-src 'self'; img-src 'self' data:; media-src 'self' blob:; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
+/// The ready-made phone for a frame in somebody else's page.
+pub const FRAME: &str = "/frame.html";
+/// Where its page names the origins that it listens to.
+const FRAME_ORIGINS: &str = "ORIGINS";
+
 /// What pages of other origins may load, such as a CRM that imports the SDK from here. It is the same
 /// for everybody and needs no token; what a page may *do* is up to its origin and token at `/phone`.
 const SDK: &str = "sdk/";
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
     HeaderName::from_static("cross-origin-resource-policy");
 
+/// Answers a request for the frame's page, which pages of these origins, and no others, may frame
+/// and work.
+pub fn frame(method: &Method, origins: &[String]) -> Response<Body> {
+    if let Some(response) = not_read(method) {
+        return response;
+    }
+    let origins = origins.join(" ");
+    let policy = POLICY.replace("frame-ancestors 'self'", &format!("frame-ancestors {origins}"));
+    let file = Web::get(FRAME.trim_start_matches('/'));
+    let page = file.and_then(|file| String::from_utf8(file.data.into_owned()).ok());
+    let (Some(page), Ok(policy), false) =
+        (page, HeaderValue::from_str(&policy), origins.is_empty())
+    else {
+        let text = "no page may frame this phone: \"frame_origins\" names none\n";
+        return answer(StatusCode::NOT_FOUND, text);
+    };
+    // An origin of the configuration holds no character that means anything in HTML.
+    let body =
+        if method == Method::HEAD { String::new() } else { page.replace(FRAME_ORIGINS, &origins) };
+    let mut response = Response::new(Body::from(Bytes::from(body)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    // A reload of the configuration may have changed who is named.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(CONTENT_SECURITY_POLICY, policy);
+    response
+}
+
+fn not_read(method: &Method) -> Option<Response<Body>> {
+    if method == Method::GET || method == Method::HEAD {
+        return None;
+    }
+    let mut response = answer(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    Some(response)
+}
+
 /// Answers a request for a page.
 pub fn page(method: &Method, path: &str, headers: &HeaderMap) -> Response<Body> {
-    if method != Method::GET && method != Method::HEAD {
-        let mut response = answer(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n");
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    if let Some(response) = not_read(method) {
         return response;
     }
     let name = match path.trim_start_matches('/') {
@@ -121,6 +163,25 @@ mod tests {
         assert!(sdk.headers().contains_key(ETAG));
         assert!(!get("/app.js").headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
         assert_eq!(get("/sdk/package.json").status(), StatusCode::OK, "asked why a login failed");
+    }
+
+    #[test]
+    fn only_pages_that_are_named_may_frame_the_phone() {
+        let origins = ["https://crm.example".to_owned(), "https://a.example:8443".to_owned()];
+        let response = frame(&Method::GET, &origins);
+        assert_eq!(response.status(), StatusCode::OK);
+        let policy = response.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.ends_with("frame-ancestors https://crm.example https://a.example:8443"));
+        assert_eq!(frame(&Method::GET, &[]).status(), StatusCode::NOT_FOUND);
+        assert_eq!(frame(&Method::POST, &origins).status(), StatusCode::METHOD_NOT_ALLOWED);
+        let file = Web::get("frame.html").unwrap().data.into_owned();
+        let file = String::from_utf8(file).unwrap();
+        assert_eq!(file.matches(FRAME_ORIGINS).count(), 1, "the one place for the origins");
+        for path in ["//frame.html", "/x/../frame.html"] {
+            let other = get(path);
+            let policy = other.headers().get(CONTENT_SECURITY_POLICY);
+            assert!(policy.is_none_or(|p| p.to_str().unwrap().ends_with("frame-ancestors 'self'")));
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 // the names of the Go gateway's WebPhone. In headless Chromium.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { callAddress } from '../../web/sdk/crm.js';
 import { MockGateway, makeToken } from './mock-gateway.mjs';
@@ -84,11 +85,63 @@ test('a page around the frame works the phone; another origin, or another window
   await page.waitForFunction(() => window.events.some(([name]) => name === 'accept'), null, { polling: 20 });
   await page.evaluate((call) => window.phone.disconnect(call), id);
   await page.waitForFunction(() => window.events.some(([name, , status]) => name === 'ended' && status === 'closed'), null, { polling: 20 });
-  assert.equal(await page.evaluate(() => window.phone.ask('token').catch((e) => e.code)), 31404, 'no command reaches beyond the list');
+  assert.equal(await page.evaluate(() => window.phone.ask('destroy').catch((e) => e.code)), 31404, 'no command reaches beyond the list');
   const outside = await open(html, around, stranger);
   assert.equal(await outside.evaluate(() => Promise.race([window.phone.state(), new Promise((done) => setTimeout(done, 1500, 'no answer'))])), 'no answer');
   await crm.stop();
   await stranger.stop();
+});
+
+test('the ready-made frame is a phone for the pages that it names: they give it tokens and work it, others cannot', async (t) => {
+  const crm = await MockGateway.start();
+  const stranger = await MockGateway.start();
+  t.after(() => Promise.all([crm.stop(), stranger.stop()]));
+  crm.pages['/token'] = makeToken('2001');
+  const html = readFileSync(new URL('../../web/frame.html', import.meta.url), 'utf8');
+  gateway.pages['/frame.html'] = html.replace('ORIGINS', `https://elsewhere.example ${crm.url.slice(0, -1)}`);
+  const around = `import { PhoneFrame } from '/sdk/bridge.js';
+    window.asked = 0;
+    const token = () => { window.asked += 1; return fetch('/token').then((answer) => answer.text()); };
+    window.phone = new PhoneFrame(document.querySelector('iframe'), '${gateway.url.slice(0, -1)}', { token }); window.events = [];
+    for (const name of ['ready', 'incoming', 'accept', 'ended', 'transfer']) phone.on(name, (what) => events.push([name, what]));`;
+  const frame = `<iframe src="${gateway.url}frame.html?device=CRM" allow="microphone; autoplay" width=300 height=500></iframe>`;
+  const page = await open(frame, around, crm);
+  const phone = await gateway.v1.phone('2001');
+  assert.equal(phone.login.device, 'CRM');
+  await page.waitForFunction(() => window.phone.state().then((s) => s.state === 'registered'), null, { polling: 100 });
+  const id = phone.incoming();
+  const saw = (name) => page.waitForFunction((n) => window.events.some(([event]) => event === n), name, { polling: 20 });
+  await saw('incoming');
+  const inside = page.frameLocator('iframe').locator('ast-phone [part~=answer]').first();
+  await inside.click(); // a person answers in the frame, or the page around does
+  await saw('accept');
+  await page.evaluate((call) => window.phone.ask('transfer', { call, to: '2003' }), id);
+  await saw('ended');
+  phone.send({ type: 'transfer', call: id, state: 'completed' });
+  await saw('transfer');
+  assert.deepEqual(await page.evaluate(() => window.events.find(([name]) => name === 'transfer')[1]), { call: id, state: 'completed', reason: null });
+  // The frame is loaded anew: it asks for a token again, and what was asked meanwhile is answered.
+  await page.evaluate(() => {
+    window.events = [];
+    document.querySelector('iframe').src += '&again';
+  });
+  await saw('ready');
+  assert.equal(await page.evaluate(() => window.phone.dial('2002').then((call) => call.to)), '2002');
+  assert.equal(await page.evaluate(() => window.asked), 2);
+  // And what was asked of a frame that is not there yet is asked of it when it is, once.
+  assert.equal(await page.evaluate((src) => {
+    const other = document.createElement('iframe');
+    other.allow = 'microphone; autoplay';
+    document.querySelector('iframe').replaceWith(other);
+    const again = new window.phone.constructor(other, new URL(src).origin, { token: () => fetch('/token').then((answer) => answer.text()) });
+    const dialled = again.dial('2003');
+    other.src = src;
+    return dialled.then((call) => call.to);
+  }, `${gateway.url}frame.html`), '2003');
+  assert.equal((await gateway.v1.phone('2001')).said.filter((m) => m.type === 'dial' && m.to === '2003').length, 1);
+  const outside = await open(frame, around, stranger);
+  const [answer, asked] = await outside.evaluate(async () => [await Promise.race([window.phone.state(), new Promise((done) => setTimeout(done, 1500, 'no answer'))]), window.asked]);
+  assert.deepEqual([answer, asked], ['no answer', 0], 'nor is a stranger asked for a token');
 });
 
 test('the bridge takes origins letter by letter, and no wildcard', async () => {
