@@ -11,7 +11,7 @@ import { faultText } from './ui/faults.js';
 import { FocusKeeper } from './ui/focus.js';
 import { add, howItWent, lastDialled, load, missedSince, save } from './ui/history.js';
 import { listenToKeys } from './ui/keys.js';
-import { look } from './ui/look.js';
+import { ENDED_SHOWN_MS, look } from './ui/look.js';
 import { Meters } from './ui/meters.js';
 import { notices } from './ui/notices.js';
 import { loadPrefs, savePrefs } from './ui/prefs.js';
@@ -209,12 +209,14 @@ phone.on('ended', ({ call, reason, talkMs }) => {
     id: call.id, direction: call.direction, number: call.from.number ?? '', name: call.from.name ?? '', group: call.group ?? '',
     at: call.since, talkMs, how, reason,
   };
-  set({ history: add(ui.history, entry), ended: { ...entry, at: how === 'missed' ? call.since : Date.now() } });
+  // Of two calls that are joined the second may end after it is known what became of it all.
+  const told = reason === 'transferred' && Date.now() - (ui.ended?.passedAt ?? -Infinity) < ENDED_SHOWN_MS;
+  set({ history: add(ui.history, entry), ended: told ? ui.ended : { ...entry, at: how === 'missed' ? call.since : Date.now() } });
   const { presence, calls } = phone.snapshot();
   if (ui.prefs.autoWrapup && how === 'answered' && presence.state === 'ready' && calls.length === 0) act('presence', 'wrapup');
 });
 phone.on('passed', ({ call, to, done, reason }) => {
-  set({ ended: { name: call.from.name ?? '', number: call.from.number ?? '', to, how: done ? 'passed' : 'notPassed', reason, talkMs: 0, at: Date.now() } });
+  set({ ended: { name: call.from.name ?? '', number: call.from.number ?? '', to, how: done ? 'passed' : 'notPassed', reason, talkMs: 0, at: Date.now(), passedAt: Date.now() } });
 });
 phone.on('sample', (call, sample) => {
   if (call !== sampled) return;

@@ -2,7 +2,7 @@
 // put the page into any state and see what it asks for. `window.fake` is its handle.
 
 export const PHONE = {
-  link: 'offline', why: null, lostAt: null, retryAt: null, trying: false, resumeMs: 20000,
+  link: 'offline', why: null, lostAt: null, retryAt: null, trying: false, resumeMs: 20000, devices: [],
   extension: '2001',
   features: { hold: true, dial: true, dtmf: true, transfer: true },
   presence: { state: 'ready', until: null },

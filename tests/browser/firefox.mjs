@@ -106,6 +106,22 @@ class Page {
     const actions = [{ type: 'key', id: 'keyboard', actions: [{ type: 'keyDown', value }, { type: 'keyUp', value }] }];
     return this.#session.ask('input.performActions', { context: this.#context, actions });
   }
+  /** Clicks into the middle of an element, as a person does. @param {string} selector */
+  async click(selector) {
+    const at = await this.waitFor((wanted) => {
+      const element = document.querySelector(wanted);
+      element?.scrollIntoView({ block: 'center' });
+      const box = element?.getBoundingClientRect();
+      return box?.width ? { x: Math.round(box.x + box.width / 2), y: Math.round(box.y + box.height / 2) } : null;
+    }, selector);
+    const actions = [{ type: 'pointer', id: 'mouse', actions: [{ type: 'pointerMove', ...at }, { type: 'pointerDown', button: 0 }, { type: 'pointerUp', button: 0 }] }];
+    return this.#session.ask('input.performActions', { context: this.#context, actions });
+  }
+  /** Types into what has the focus. @param {string} text */
+  type(text) {
+    const keys = [...text].flatMap((value) => [{ type: 'keyDown', value }, { type: 'keyUp', value }]);
+    return this.#session.ask('input.performActions', { context: this.#context, actions: [{ type: 'key', id: 'keyboard', actions: keys }] });
+  }
   close() {
     return this.#session.ask('browsingContext.close', { context: this.#context });
   }

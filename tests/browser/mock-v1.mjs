@@ -68,7 +68,12 @@ export class V1Door extends EventEmitter {
     let phone = this.phones.get(claims.ext);
     const resumed = Boolean(phone && phone.calls.size > 0 && (phone.resume === m.resume || !phone.isThere));
     if (phone?.isThere && !resumed) {
-      if (this.duplicate === 'reject' && phone.resume !== m.resume) return ws.close(4409);
+      if (this.duplicate === 'reject' && phone.resume !== m.resume) {
+        const error = { type: 'error', code: 31409, name: 'extension_in_use', message: 'the extension is logged in elsewhere', devices: phone.devices };
+        this.check('toPhone', error);
+        ws.send(JSON.stringify(error));
+        return ws.close(4409);
+      }
       phone.socket.close(4410);
       phone = undefined;
     }
@@ -130,6 +135,8 @@ export class V1Phone extends EventEmitter {
   take(ws, { resumed, expires, login }) {
     this.socket = ws;
     this.login = login;
+    this.number = this.door.logins.length;
+    this.since = Date.now();
     ws.on('message', (data, binary) => this.socket === ws && this.#hear(data, binary));
     ws.on('close', () => {
       if (this.socket !== ws) return;
@@ -139,13 +146,19 @@ export class V1Phone extends EventEmitter {
       setTimeout(() => !this.isThere && this.calls.clear(), this.door.resumeMs);
     });
     this.send({
-      type: 'welcome', extension: this.ext, login: this.door.logins.length, resume: this.resume, resumed,
+      type: 'welcome', extension: this.ext, login: this.number, resume: this.resume, resumed,
       server: { version: '0.2.0', time: Date.now() }, token_expires: expires,
       limits: { message_bytes: 65500, calls: 2, digits: 64 }, features: this.features,
       ping_every_ms: this.door.pingEveryMs, resume_ms: this.door.resumeMs, presence: this.presence,
-      calls: [...this.calls.values()],
+      devices: this.devices, calls: [...this.calls.values()],
     });
     if (resumed) this.emit('back');
+  }
+
+  /** Who is logged in: this page, and the others. */
+  others = [];
+  get devices() {
+    return [...this.others, { login: this.number, device: this.login.device ?? null, since: this.since }];
   }
 
   send(message) {

@@ -300,7 +300,7 @@ describe('the connection', () => {
     gateway.v1.duplicate = 'reject';
     const second = await phones.openPhone(gateway.link('2001'));
     await waitForState(second, 'busy');
-    assert.match(await second.textContent('#detail'), /another device/);
+    assert.match(await second.textContent('#detail'), /logged in at: Chrome, /);
     await second.close();
   });
 

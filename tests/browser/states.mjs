@@ -70,6 +70,7 @@ export const STATES = [
   { name: '32-reconnecting-in-call', put: all(talk(), ev(() => window.fake.put({ link: 'reconnecting', why: 'closed', trying: true, lostAt: Date.now() - 4000 }))) },
   { name: '33-restarting', put: ev(() => window.fake.put({ link: 'reconnecting', why: 'restart', retryAt: Date.now() + 1500 })) },
   { name: '34-in-use', put: put({ link: 'stopped', why: 'in_use' }) },
+  { name: '34-in-use-at', put: put({ link: 'stopped', why: 'in_use', devices: [{ name: 'Firefox, Windows', isThis: false }] }) },
   { name: '35-replaced', put: put({ link: 'stopped', why: 'replaced' }) },
   { name: '36-refused', put: put({ link: 'stopped', why: 'token' }) },
   { name: '37-expired', put: put({ link: 'stopped', why: 'expired' }) },
@@ -83,5 +84,6 @@ export const STATES = [
   { name: '43-history', put: all(past, (p) => p.evaluate(() => document.getElementById('tab-history')?.click())) },
   { name: '44-settings', put: click('#settings') },
   { name: '45-settings-below', put: all(click('#settings'), ev(() => document.getElementById('set-shortcuts').scrollIntoView())) },
+  { name: '45-settings-devices', put: all(ev(() => window.fake.put({ devices: [{ name: 'Mobile', since: new Date(Date.now() - 7200000), isThis: false }, { name: 'Chrome, Linux', since: new Date(), isThis: true }] })), click('#settings'), ev(() => document.querySelector('.where').scrollIntoView())) },
   { name: '46-help', put: key('?') },
 ];

@@ -16,7 +16,7 @@ let firefox;
 
 before(async () => {
   if (skip) return;
-  house = await build({});
+  house = await build({ ami: true });
   firefox = await launchFirefox({ 'media.navigator.audio.fake_frequency': FAKE_HZ });
 });
 
@@ -34,6 +34,29 @@ function listen() {
   window.ear.getFloatTimeDomainData(samples);
   return { rate: engine.context.sampleRate, samples: Array.from(samples, (x) => Math.round(x * 1e4) / 1e4) };
 }
+
+test('Firefox: a person logs in, sees who calls, answers, talks, hangs up, and finds the call in the list', { skip }, async () => {
+  const page = await firefox.openPage(`${house.origin}/`);
+  await page.click('#token');
+  await page.type(house.token('2001'));
+  await page.click('#do-login');
+  await page.waitFor(() => document.getElementById('state')?.textContent === 'Ready');
+  assert.equal(await page.evaluate(() => document.getElementById('identity').textContent), 'Extension 2001');
+  const call = await house.call('2001', '--app', 'tone1000', '--caller', '0312345678');
+  await page.waitFor(() => document.querySelector('[data-role=incoming] .number')?.textContent.includes('0312345678'));
+  await page.click('[data-role=incoming] #do-answer');
+  await page.waitFor(() => document.getElementById('state').textContent === 'In call');
+  await page.waitFor(() => window.goastgateway.phone.stats.framesDown > 50);
+  await page.click('#do-mute');
+  await page.waitFor(() => document.querySelector('.chips')?.textContent.includes('You are muted'));
+  await page.click('#do-hangup');
+  await page.waitFor(() => document.getElementById('just-now')?.textContent.includes('Call ended'));
+  await page.waitFor(() => document.querySelector('aside')?.textContent.includes('0312345678'));
+  assert.equal((await house.ended(call)).dialstatus, 'ANSWER');
+  await page.click('#logout');
+  await page.waitFor(() => document.getElementById('state').textContent === 'Not logged in');
+  await page.close();
+});
 
 test('Firefox: the page answers a call, and both sides hear each other', { skip }, async (t) => {
   const page = await firefox.openPage(house.link('2001'));

@@ -43,12 +43,13 @@ const TOKEN_REFRESH_MS = 300000;
  * - `tokenWillExpire(device)`: again every minute until `updateToken`
  * - `reconnecting(error)`, `reconnected(resumedCalls)`: the latter also when a reload came back
  * - `replaced()`: the extension has logged in elsewhere
- * - `presence(presence)`, `audioBlocked(blocked)`, `drain({reason, retryAfterMs})`
+ * - `presence(presence)`, `devices(devices)`, `audioBlocked(blocked)`, `drain({reason, retryAfterMs})`
  * - `change(device)`: something of the device or of a call is not what it was: draw again
  * @extends {Emitter<{
  *   registering: [], registered: [], unregistered: [], destroyed: [], incoming: [call: Call], outgoing: [call: Call],
  *   error: [error: PhoneError, call?: Call], tokenWillExpire: [device: Device], reconnecting: [error: PhoneError], reconnected: [calls: Call[]],
  *   replaced: [], presence: [presence: import('./station.js').Presence], audioBlocked: [blocked: boolean],
+ *   devices: [devices: import('./station.js').DeviceInfo[]],
  *   drain: [{reason: string, retryAfterMs: number}], change: [device: Device],
  * }>}
  */
@@ -184,6 +185,14 @@ export class Device extends Emitter {
   /** `{state, until, reason, reachable}`, or null before the login. */
   get presence() {
     return this.#view.presence;
+  }
+  /** How long the gateway keeps a lost phone's calls, ms. */
+  get resumeMs() {
+    return this.#view.resumeMs;
+  }
+  /** Where this extension is logged in, oldest first: `{name, since, isThis}`; after `in_use`, who holds it. */
+  get devices() {
+    return this.#view.devices;
   }
   /** What can work at this moment: `{hold, dial, dtmf, transfer}`. */
   get features() {
@@ -374,6 +383,8 @@ export class Device extends Emitter {
         return void this.#renewToken();
       case 'presence':
         return this.emit('presence', args[0]);
+      case 'devices':
+        return this.emit('devices', args[0]);
       case 'drain':
         return this.emit('drain', args[0]);
       case 'error':
@@ -419,9 +430,12 @@ function ownAddress() {
   return url.href;
 }
 
-/** A name for people; at most 64 characters. */
-function deviceName() {
-  const agent = globalThis.navigator?.userAgent ?? '';
-  const found = /(Firefox|Edg|OPR|Chrome|Safari)\/\d+/.exec(agent);
-  return found ? { Edg: 'Edge', OPR: 'Opera' }[found[1]] ?? found[1] : 'SDK';
+/** What a browser calls itself, the more particular first: each names those behind it, too. */
+const BROWSERS = { Edg: 'Edge', OPR: 'Opera', Firefox: 'Firefox', FxiOS: 'Firefox', CriOS: 'Chrome', Chrome: 'Chrome', Safari: 'Safari' };
+
+/** A name for people: the browser and what it runs on. */
+export function deviceName(agent = globalThis.navigator?.userAgent ?? '') {
+  const browser = Object.entries(BROWSERS).find(([sign]) => agent.includes(sign))?.[1] ?? 'SDK';
+  const system = /Android|iP(hone|ad)/.exec(agent) ?? /Windows|CrOS|Mac|Linux/.exec(agent);
+  return system ? `${browser}, ${system[0]}` : browser;
 }

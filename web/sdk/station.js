@@ -36,10 +36,12 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
  * @typedef {import('./calls.js').CallsEffect} CallsEffect
  * @typedef {{state: string, until: number | null, reason: string | null, reachable: boolean | null}} Presence
  * @typedef {{hold: boolean, dial: boolean, dtmf: boolean, transfer: boolean}} Features
+ * @typedef {{name: string | null, since: Date, isThis: boolean}} DeviceInfo a login of this extension
  * @typedef {{
  *   phase: import('./link.js').Phase, reason: string | null, retryAt: number | null, here: boolean, identity: string,
  *   expiresAt: number | null, rttMs: number | null, presence: Presence | null, features: Features | null,
- *   limits: {calls: number, digits: number, message_bytes: number} | null, resumeId: string, calls: CallInfo[],
+ *   limits: {calls: number, digits: number, message_bytes: number} | null, resumeId: string, resumeMs: number,
+ *   devices: DeviceInfo[], calls: CallInfo[],
  * }} View
  *   `expiresAt`: the token's, ms since 1970.
  * @typedef {{call?: string, event: string, args: any[], info?: CallInfo}} News
@@ -78,6 +80,9 @@ export class Station extends Emitter {
   #limits = null;
   #serverSkewMs = 0;
   #resumeMs = 20000;
+  #login = 0;
+  /** @type {DeviceInfo[]} */
+  #devices = [];
   #ping = { n: 0, at: 0 };
   #whyAt = -Infinity;
   #expiryToldAt = -Infinity;
@@ -111,12 +116,19 @@ export class Station extends Emitter {
 
   /** @returns {View} */
   get view() {
-    const { phase, reason, retryAt } = this.#link;
+    const { phase, retryAt } = this.#link;
     return {
-      phase, reason, retryAt, here: this.#calls.here, identity: this.#identity, expiresAt: this.#expiresAt,
+      phase, reason: this.#reason, retryAt, here: this.#calls.here, identity: this.#identity, expiresAt: this.#expiresAt,
       rttMs: this.#rttMs, presence: this.#presence, features: this.#features, limits: this.#limits,
-      resumeId: this.#resumeId, calls: this.#calls.calls,
+      resumeId: this.#resumeId, resumeMs: this.#resumeMs, devices: this.#devices, calls: this.#calls.calls,
     };
+  }
+
+  /** A token that has ended while the line was down was never refused: the clock says it. */
+  get #reason() {
+    const { reason } = this.#link;
+    const over = this.#expiresAt !== null && this.#expiresAt - this.#serverSkewMs <= this.#now();
+    return reason === 'token' && over ? 'expired' : reason;
   }
 
   // ---- registering
@@ -285,7 +297,7 @@ export class Station extends Emitter {
 
   /** @param {'connecting' | 'lost' | 'stopped'} what */
   #linkTold(what) {
-    const { reason } = this.#link;
+    const reason = this.#reason;
     if (what === 'connecting') return;
     if (what === 'stopped') {
       this.#setResume('');
@@ -376,13 +388,19 @@ export class Station extends Emitter {
         return void this.#requests.answer(m);
       case 'error':
         if (m.id !== undefined && m.id !== null) return void this.#requests.answer(m);
-        if (this.#link.phase === 'login') return this.#feedLink({ type: 'refused', code: m.code, hintMs: m.retry_after_ms });
+        if (this.#link.phase === 'login') {
+          this.#devices = this.#devicesOf(m);
+          return this.#feedLink({ type: 'refused', code: m.code, hintMs: m.retry_after_ms });
+        }
         return this.#news([{ event: 'error', args: [new PhoneError(m.code, m.message)] }]);
       case 'token_expiring':
         return this.#tellExpiry();
       case 'features':
         this.#features = featuresOf(m);
         return this.#news([]);
+      case 'devices':
+        this.#devices = this.#devicesOf(m);
+        return this.#news([{ event: 'devices', args: [this.#devices] }]);
       case 'presence':
         this.#presence = presenceOf(m);
         return this.#news([{ event: 'presence', args: [this.#presence] }]);
@@ -405,6 +423,8 @@ export class Station extends Emitter {
     this.#serverSkewMs = Number(m.server?.time) ? Number(m.server.time) - this.#now() : 0;
     this.#resumeMs = Number(m.resume_ms) || this.#resumeMs;
     this.#limits = m.limits ?? null;
+    this.#login = m.login;
+    this.#devices = this.#devicesOf(m);
     this.#features = featuresOf(m.features ?? {});
     this.#presence = presenceOf(m.presence ?? {});
     this.#setResume(String(m.resume ?? ''));
@@ -416,6 +436,13 @@ export class Station extends Emitter {
     this.#askPong();
     this.#watchExpiry();
     if (again || m.resumed === true) this.#news([{ event: 'reconnected', args: [this.#calls.calls.map((c) => c.id)] }]);
+  }
+
+  /** @param {Message} m @returns {DeviceInfo[]} */
+  #devicesOf(m) {
+    /** @type {any[]} */
+    const list = Array.isArray(m.devices) ? m.devices : [];
+    return list.map((d) => ({ name: typeof d.device === 'string' ? d.device : null, since: new Date(Number(d.since)), isThis: d.login === this.#login }));
   }
 
   /** @param {string} id */

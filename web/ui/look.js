@@ -29,6 +29,7 @@ import { cards } from './cards.js';
  * @property {number | null} retryAt
  * @property {boolean} trying
  * @property {number} resumeMs  how long the gateway keeps a call for us
+ * @property {{name: string | null, since: Date, isThis: boolean}[]} devices  where the extension is logged in
  * @property {string} extension
  * @property {{hold: boolean, dial: boolean, dtmf: boolean, transfer: boolean}} features
  * @property {{state: 'ready' | 'away' | 'dnd' | 'wrapup', until: number | null}} presence
@@ -92,12 +93,12 @@ function statusOf(phone, shown, ui, now) {
   }
 }
 
-function stopped({ why }) {
+function stopped({ why, devices }) {
   const button = { in_use: 'do.tryAgain', replaced: 'do.useHere' }[why];
   return {
     tone: 'stop',
     title: [{ in_use: 'state.inUse', replaced: 'state.replaced' }[why] ?? 'state.refused'],
-    detail: [[`stopped.${why}`]],
+    detail: [why === 'in_use' && devices.length > 0 ? ['stopped.in_use_at', { devices: namesOf(devices) }] : [`stopped.${why}`]],
     button: button ? { text: [button], does: 'retry' } : { text: ['do.newLogin'], does: 'logout' },
   };
 }
@@ -114,11 +115,16 @@ function inCall({ role, call }) {
   return { tone: 'call', title: ['state.inCall'], detail: [], button: null };
 }
 
-function idle({ presence, reachable, rttMs }) {
+/** @param {import('./look.js').Telephone['devices']} devices */
+const namesOf = (devices) => devices.map(({ name }) => name ?? '?').join('; ');
+
+function idle({ presence, reachable, rttMs, devices }) {
   if (reachable === false) return { tone: 'stop', title: ['state.unreachable'], detail: [['detail.unreachable']], button: null };
   const tone = { ready: 'go', away: 'warn', dnd: 'stop', wrapup: 'warn' }[presence.state];
   const detail = [[`detail.${presence.state}`]];
   if (presence.state === 'ready' && rttMs !== null) detail.push(['detail.rtt', { ms: Math.round(rttMs) }]);
+  const others = devices.filter((device) => !device.isThis);
+  if (others.length > 0) detail.push(['detail.alsoAt', { devices: namesOf(others) }]);
   return { tone, title: [`state.${presence.state}`], detail, button: null };
 }
 

@@ -20,6 +20,8 @@ export const DEFAULTS = Object.freeze({
   autoGainControl: true,
   ringCountry: '',
   ringVolume: 0.7,
+  // What the other devices of the extension call this one; '': as the browser is called.
+  deviceName: '',
   // Who answers for a queue is not to be rung in a call.
   callWaiting: false,
   wrapupSeconds: 30,
@@ -28,6 +30,8 @@ export const DEFAULTS = Object.freeze({
   notifyAnswers: false,
 });
 
+/** As much as the protocol takes. */
+export const DEVICE_NAME_LENGTH = 64;
 const ALLOWED = { theme: THEMES, language: ['', 'en', 'ja'], ringCountry: ['', ...RING_COUNTRIES], wrapupSeconds: WRAPUP_SECONDS };
 
 /** @param {Storage | undefined} storage @returns {typeof DEFAULTS} */
@@ -49,7 +53,7 @@ export function clean(saved) {
     if (typeof value !== typeof normal) continue;
     if (ALLOWED[key] && !ALLOWED[key].includes(value)) continue;
     if (key === 'ringVolume' && !(value >= 0 && value <= 1)) continue;
-    prefs[key] = value;
+    prefs[key] = key === 'deviceName' ? value.trim().slice(0, DEVICE_NAME_LENGTH) : value;
   }
   return prefs;
 }

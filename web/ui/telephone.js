@@ -5,7 +5,7 @@ import { AudioEngine, Device, readToken } from '../sdk/index.js';
 import { playTest } from '../sdk/audio/ring.js';
 import { Calls } from './telephone-calls.js';
 
-/** How long a gateway keeps a lost phone's calls (`resume_timeout`'s default). */
+/** How long a gateway keeps a lost phone's calls, before it has said so. */
 const RESUME_MS = 20000;
 /** Nothing works before the gateway has said so. */
 const NO_FEATURES = { hold: false, dial: false, dtmf: false, transfer: false };
@@ -62,7 +62,8 @@ export class Telephone {
     return {
       ...this.#link(),
       lostAt: this.#lostAt,
-      resumeMs: RESUME_MS,
+      resumeMs: device?.resumeMs ?? RESUME_MS,
+      devices: device?.devices ?? [],
       extension: device?.identity || claims?.extension || '',
       features: device?.features ?? NO_FEATURES,
       presence: { state: /** @type {any} */ (presence?.state ?? 'ready'), until: presence?.until ?? null },
@@ -83,9 +84,7 @@ export class Telephone {
     if (!device || device.state === 'destroyed') return { link: 'offline', why: null, retryAt: null, trying: false };
     if (device.state === 'registered') return { link: 'ready', why: null, retryAt: null, trying: false };
     if (device.state === 'unregistered') {
-      // A closed socket doesn't say which of the two it was; the clock may.
-      const over = why === 'token' && (readToken(this.#token)?.expiresAt ?? Infinity) <= Date.now();
-      return { link: why ? 'stopped' : 'connecting', why: over ? 'expired' : why, retryAt: null, trying: false };
+      return { link: why ? 'stopped' : 'connecting', why, retryAt: null, trying: false };
     }
     if (why === null && this.#lostAt === null) return { link: 'connecting', why: null, retryAt: null, trying: true };
     // Browsers take a machine without the internet for offline: only where nothing answers is it the reason.
@@ -131,7 +130,7 @@ export class Telephone {
     this.#token = token;
     this.#lostAt = null;
     this.#restarting = false;
-    const device = new Device(token, { audio: this.engine, allowIncomingWhileBusy: this.#prefs.callWaiting === true, ringtone: this.#prefs.ringCountry });
+    const device = new Device(token, { audio: this.engine, allowIncomingWhileBusy: this.#prefs.callWaiting === true, ringtone: this.#prefs.ringCountry, deviceName: this.#prefs.deviceName || undefined });
     this.#device = device;
     device.on('change', () => this.#changed());
     for (const name of /** @type {const} */ (['incoming', 'outgoing'])) device.on(name, (call) => this.#calls.follow(call));
@@ -280,7 +279,7 @@ export class Telephone {
     if (changed('ringCountry')) this.#device?.updateOptions({ ringtone: prefs.ringCountry });
     this.#setVolume();
     // The gateway learns this at the login: another one, while nothing is up.
-    if (before.callWaiting !== undefined && changed('callWaiting') && this.#device && this.#device.calls.length === 0 && this.#token) this.login(this.#token);
+    if (before.callWaiting !== undefined && changed('callWaiting', 'deviceName') && this.#device && this.#device.calls.length === 0 && this.#token) this.login(this.#token);
   }
 
   #setVolume() {

@@ -2,7 +2,7 @@
 
 import { say, t } from '../../i18n.js';
 import { h } from '../dom.js';
-import { RING_COUNTRIES, THEMES, WRAPUP_SECONDS } from '../prefs.js';
+import { DEVICE_NAME_LENGTH, RING_COUNTRIES, THEMES, WRAPUP_SECONDS } from '../prefs.js';
 import { button, icon } from './parts.js';
 
 /** A dialog with a heading and a way out. */
@@ -25,7 +25,7 @@ export function dialog(name, title, act, ...content) {
 
 export function settings(screen, act) {
   return dialog('settings-dialog', t('do.settings'), act,
-    sound(screen, act), ringing(screen, act), callsGroup(screen, act), page(screen, act));
+    sound(screen, act), ringing(screen, act), callsGroup(screen, act), page(screen, act), where(screen, act));
 }
 
 function sound({ phone, ui, testing }, act) {
@@ -77,6 +77,24 @@ function page({ ui }, act) {
         : h('span.value', { key: 'is' }, say([`notifications.${ui.notifications}`])))),
     ui.notifications === 'granted' ? check('notifyAnswers', ui.prefs, act) : null,
     check('shortcuts', ui.prefs, act),
+  ]);
+}
+
+/** Which device this is, and where else the extension is logged in. */
+function where({ phone, ui }, act) {
+  if (!ui.loggedIn) return null;
+  const { devices } = phone;
+  const own = devices.find((device) => device.isThis)?.name ?? '';
+  return group('settings.devices', [
+    h('div.field', { key: 'name' },
+      h('label', { for: 'set-deviceName' }, t('settings.deviceName')),
+      h('span.control', null, h('input', {
+        id: 'set-deviceName', type: 'text', 'data-own': '', maxlength: DEVICE_NAME_LENGTH, placeholder: own, value: ui.prefs.deviceName,
+        onchange: (e) => act('set', ['deviceName', e.target.value.trim()]),
+      }))),
+    devices.length === 0 ? null : h('ul.where', { key: 'where' }, devices.map((device, i) => h('li', { key: `device-${i}` },
+      h('span', { key: 'name' }, device.name ?? t('settings.unnamedDevice')),
+      h('span.help', { key: 'since' }, device.isThis ? t('settings.thisDevice') : t('settings.since', { clock: { clock: device.since.getTime() } }))))),
   ]);
 }
 

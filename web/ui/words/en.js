@@ -31,6 +31,7 @@ export default {
   'detail.connecting': 'Logging in to the telephone system',
   'detail.ready': 'Calls ring here',
   'detail.rtt': '{ms} ms to the telephone system',
+  'detail.alsoAt': 'Also logged in: {devices}',
   'detail.away': 'Calls don’t ring here; groups go on to the next',
   'detail.dnd': 'Callers hear the busy tone',
   'detail.wrapup': 'Calls don’t ring here yet',
@@ -50,6 +51,7 @@ export default {
   'lost.trying': 'Trying now …',
 
   'stopped.in_use': 'This extension is logged in on another device or tab. Log out there, then try again.',
+  'stopped.in_use_at': 'This extension is logged in at: {devices}. Log out there, then try again.',
   'stopped.replaced': 'This extension has logged in on another device or tab. Calls ring there now.',
   'stopped.token': 'The login was refused. Ask for a new link.',
   'stopped.expired': 'The login has expired. Ask for a new link.',
@@ -267,6 +269,12 @@ export default {
   'notifications.granted': 'Allowed',
   'notifications.denied': 'Blocked in the browser',
   'notifications.unsupported': 'Not in this browser',
+
+  'settings.devices': 'Where you are logged in',
+  'settings.deviceName': 'This device is called',
+  'settings.unnamedDevice': 'A device without a name',
+  'settings.thisDevice': 'this device',
+  'settings.since': 'since {clock}',
 
   'help.keys': 'Keys',
   'help.signs': 'Signs',

@@ -31,6 +31,7 @@ export default {
   'detail.connecting': '電話システムにログインしています',
   'detail.ready': 'この端末で着信します',
   'detail.rtt': '電話システムまで {ms} ms',
+  'detail.alsoAt': '他のログイン：{devices}',
   'detail.away': '着信しません。グループ着信は次の人に回ります',
   'detail.dnd': '発信者には話中音が聞こえます',
   'detail.wrapup': '後処理が終わるまで着信しません',
@@ -50,6 +51,7 @@ export default {
   'lost.trying': '接続を試みています…',
 
   'stopped.in_use': 'この内線は別の端末またはタブで使用中です。そちらでログアウトしてから再試行してください。',
+  'stopped.in_use_at': 'この内線は次の端末でログイン中です：{devices}。そちらでログアウトしてから、もう一度お試しください。',
   'stopped.replaced': 'この内線は別の端末またはタブでログインしました。着信はそちらに届きます。',
   'stopped.token': 'ログインが拒否されました。新しいリンクを受け取ってください。',
   'stopped.expired': 'ログインの有効期限が切れました。新しいリンクを受け取ってください。',
@@ -267,6 +269,12 @@ export default {
   'notifications.granted': '許可されています',
   'notifications.denied': 'ブラウザでブロックされています',
   'notifications.unsupported': 'このブラウザでは使えません',
+
+  'settings.devices': 'ログイン中の端末',
+  'settings.deviceName': 'この端末の名前',
+  'settings.unnamedDevice': '名前のない端末',
+  'settings.thisDevice': 'この端末',
+  'settings.since': '{clock} から',
 
   'help.keys': 'キー操作',
   'help.signs': '表示の意味',
