@@ -41,6 +41,23 @@ describe('without a call', () => {
     assert.equal(shown({ presence: { state: 'wrapup', until: null } }).presence.leftMs, null);
   });
 
+  test('where else one is logged in is said, and which device is in the way', () => {
+    const devices = [{ name: 'Mobile', since: new Date(NOW), isThis: false }, { name: 'Chrome, Linux', since: new Date(NOW), isThis: true }];
+    assert.deepEqual(shown({ devices }).status.detail.at(-1), ['detail.alsoAt', { devices: 'Mobile' }]);
+    assert.ok(!shown({ devices: devices.slice(1) }).status.detail.some(([key]) => key === 'detail.alsoAt'));
+    const inUse = shown({ link: 'stopped', why: 'in_use', devices: devices.slice(0, 1) });
+    assert.deepEqual(inUse.status.detail, [['stopped.in_use_at', { devices: 'Mobile' }]]);
+    assert.deepEqual(shown({ link: 'stopped', why: 'in_use' }).status.detail, [['stopped.in_use']]);
+  });
+
+  test('a transfer that nobody took stays to be read, in the words of why', () => {
+    const ended = { how: 'notPassed', reason: 'busy', to: '2003', talkMs: 0, at: NOW - 1800000, name: 'Alice', number: '1' };
+    const { tone, text } = shown({}, { ended }).line;
+    assert.deepEqual([tone, text[0], text[1].who, text[1].to], ['warn', 'ended.notPassed.busy', 'Alice', '2003']);
+    assert.equal(shown({}, { ended: { ...ended, reason: 'fault' } }).line.text[0], 'ended.notPassed');
+    assert.equal(shown({}, { ended: { ...ended, how: 'passed' } }).line, null, 'one that was taken is soon forgotten');
+  });
+
   test('how the last call ended stays for a moment, a missed one for an hour', () => {
     const ended = { how: 'answered', reason: 'caller_hung_up', talkMs: 5000, at: NOW - 7000, name: 'Alice', number: '1' };
     assert.equal(shown({}, { ended }).line.text[0], 'ended.answered.caller_hung_up');

@@ -315,6 +315,24 @@ describe('the connection', () => {
     await waitForState(page, 'ready');
   });
 
+  test('a login that ended while the line was down is told as that, and what to do', async () => {
+    page = await phones.openPhone(gateway.link('2001', { ttl: 600 }));
+    await waitForState(page, 'ready');
+    const phone = await gateway.v1.phone('2001');
+    gateway.refuseWith = 502;
+    phone.cut();
+    await waitForState(page, 'reconnecting');
+    gateway.refuseWith = 0;
+    await page.evaluate(() => {
+      const now = Date.now.bind(Date);
+      Date.now = () => now() + 700000; // that long later
+      window.dispatchEvent(new Event('online'));
+    });
+    await waitForState(page, 'refused');
+    assert.equal(await page.textContent('#detail'), 'The login has expired. Ask for a new link.');
+    assert.equal(await page.textContent('#retry'), 'Log in again');
+  });
+
   test('a login that ends soon is announced; a new link takes its place and the call goes on', async () => {
     page = await phones.openPhone(gateway.link('2001', { ttl: 200 }));
     await page.waitForSelector('.notice[data-key=expiry]');

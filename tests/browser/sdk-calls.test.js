@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { deviceName } from '../../web/sdk/device.js';
 import { activeCall, noCalls, statusOf, stepCalls } from '../../web/sdk/calls.js';
 
 const object = (call, some = {}) => ({
@@ -153,6 +154,18 @@ test('what became of a transfer is told behind the end, once', () => {
   assert.deepEqual(p.feed({ type: 'transfer', call: 'b', state: 'completed' }), [], 'not of one that was not passed on');
   for (let n = 0; n < 100; n++) passOn(`c${n}`);
   assert.ok(p.state.passed.length < 10, 'and not without end');
+});
+
+test('a device is called as its browser and its system are', () => {
+  const webkit = 'AppleWebKit/537.36 (KHTML, like Gecko)';
+  for (const [agent, name] of [
+    [`Mozilla/5.0 (X11; Linux x86_64) ${webkit} Chrome/130.0.0.0 Safari/537.36`, 'Chrome, Linux'],
+    [`Mozilla/5.0 (Windows NT 10.0; Win64; x64) ${webkit} Chrome/130.0.0.0 Safari/537.36 Edg/130.0.0.0`, 'Edge, Windows'],
+    [`Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) ${webkit} Version/17.0 Mobile/15E148 Safari/604.1`, 'Safari, iPhone'],
+    [`Mozilla/5.0 (Linux; Android 14) ${webkit} Chrome/130.0.0.0 Mobile Safari/537.36`, 'Chrome, Android'],
+    ['Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:132.0) Gecko/20100101 Firefox/132.0', 'Firefox, Mac'],
+    ['', 'SDK'],
+  ]) assert.equal(deviceName(agent), name);
 });
 
 test('whatever comes in whatever order, every promise holds', () => {
