@@ -4,33 +4,33 @@
 //! oldest audio, and nobody else loses anything. It tries again where that makes sense: not after a
 //! refusal (4xx), and not for ever.
 
+mod status;
+
 use std::{
     future::poll_fn,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, atomic::Ordering},
     task::Poll,
     time::Duration,
 };
 
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{
     dialect::{self, Context, Msg, Voice},
-    event::{EventSink, StopReason, What},
-    facts::{CallFacts, Side, StreamId},
-    queue::{Item, Queue},
+    event::StopReason,
+    facts::{CallFacts, StreamId},
+    queue::Item,
     spec::{Dialect, StreamSpec},
-    template::{Template, shown},
-    view::{ConnectionView, StreamState},
+    template::Template,
+    view::StreamState,
 };
 use crate::net::{
     dial::{self, DialError, Outgoing},
     wire::{Closed, Message, Turn},
 };
+pub use status::{Status, Teller};
 
 /// Slots that wait for a consumer: two seconds. What is older is worth less than what is new.
 pub const QUEUE: usize = 100;
@@ -46,23 +46,6 @@ const STEADY: Duration = Duration::from_secs(10);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// Longest message of a consumer; they have little to say.
 const MAX_MESSAGE: usize = 64 * 1024;
-
-/// What others see of a connection while it lives.
-#[derive(Debug)]
-pub struct Status {
-    side: Option<Side>,
-    shown: String,
-    queue: Queue,
-    sent: AtomicU64,
-    inner: Mutex<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    state: StreamState,
-    connects: u32,
-    error: String,
-}
 
 /// All that a connection needs.
 #[derive(Debug)]
@@ -81,19 +64,6 @@ pub struct Consumer {
     pub events: Teller,
 }
 
-/// Tells events of one call.
-#[derive(Debug, Clone)]
-pub struct Teller {
-    pub sink: EventSink,
-    pub facts: Arc<CallFacts>,
-}
-
-impl Teller {
-    pub fn tell(&self, what: What) {
-        self.sink.tell(super::event::TapEvent::now(&self.facts, what));
-    }
-}
-
 /// How one connection ended.
 enum Over {
     /// The queue is at its end and all was said.
@@ -102,51 +72,6 @@ enum Over {
     ClosedByConsumer,
     Lost(String),
     Stopped,
-}
-
-impl Status {
-    pub fn new(side: Option<Side>, url: &Template) -> Arc<Self> {
-        Arc::new(Self {
-            side,
-            shown: url.to_string(),
-            queue: Queue::new(QUEUE),
-            sent: AtomicU64::new(0),
-            inner: Mutex::new(Inner {
-                state: StreamState::Connecting,
-                connects: 0,
-                error: String::new(),
-            }),
-        })
-    }
-
-    pub fn queue(&self) -> &Queue {
-        &self.queue
-    }
-
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set(&self, state: StreamState) {
-        self.inner().state = state;
-    }
-
-    pub fn is_over(&self) -> bool {
-        matches!(self.inner().state, StreamState::Stopped | StreamState::Failed)
-    }
-
-    pub fn view(&self) -> ConnectionView {
-        let inner = self.inner();
-        ConnectionView {
-            side: self.side,
-            url: self.shown.clone(),
-            state: inner.state,
-            sent: self.sent.load(Ordering::Relaxed),
-            dropped: self.queue.dropped(),
-            connects: inner.connects,
-            error: inner.error.clone(),
-        }
-    }
 }
 
 impl Consumer {
@@ -325,63 +250,6 @@ impl Consumer {
             let _ = wire.send(message.into());
         }
         wire.close(1000, "").await;
-    }
-
-    fn connected(&self, gap_ms: Option<u64>) {
-        {
-            let mut inner = self.status.inner();
-            inner.state = StreamState::Streaming;
-            inner.connects += 1;
-            inner.error = String::new();
-        }
-        let (stream, name, side) = (self.stream, self.spec.name.clone(), self.status.side);
-        info!(call = %self.facts.call_id, %stream, %name, ?side, gap_ms, "stream connected");
-        self.events.tell(What::StreamStarted {
-            stream,
-            name,
-            format: self.spec.dialect.name().to_owned(),
-            side,
-            url: self.shown(),
-            by: self.by.clone(),
-            gap_ms,
-        });
-    }
-
-    fn shown(&self) -> String {
-        let uri = self.url.fill(&self.facts, self.status.side);
-        uri.map_or_else(|_| self.url.to_string(), |uri| shown(&uri))
-    }
-
-    fn stopped(&self) {
-        let reason = *self.ending.lock().unwrap_or_else(PoisonError::into_inner);
-        self.over(reason);
-    }
-
-    fn over(&self, reason: StopReason) {
-        self.status.set(StreamState::Stopped);
-        self.status.queue.close();
-        let (stream, name, side) = (self.stream, self.spec.name.clone(), self.status.side);
-        let (sent, dropped) = self.counts();
-        info!(call = %self.facts.call_id, %stream, %name, ?side, ?reason, sent, dropped, "stream over");
-        self.events.tell(What::StreamStopped { stream, name, side, reason, sent, dropped });
-    }
-
-    fn failed(&self, reason: String) {
-        {
-            let mut inner = self.status.inner();
-            inner.state = StreamState::Failed;
-            inner.error.clone_from(&reason);
-        }
-        self.status.queue.close();
-        self.status.queue.clear();
-        let (stream, name, side) = (self.stream, self.spec.name.clone(), self.status.side);
-        let (sent, dropped) = self.counts();
-        warn!(call = %self.facts.call_id, %stream, %name, ?side, %reason, sent, dropped, "stream failed");
-        self.events.tell(What::StreamFailed { stream, name, side, reason, sent, dropped });
-    }
-
-    fn counts(&self) -> (u64, u64) {
-        (self.status.sent.load(Ordering::Relaxed), self.status.queue.dropped())
     }
 }
 

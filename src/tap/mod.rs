@@ -10,15 +10,18 @@
 //! [`event::Events`].
 
 pub mod audiofork;
+mod begin;
 mod call;
 mod consumer;
 pub mod dialect;
+mod error;
 pub mod event;
 pub mod facts;
 pub mod filter;
 mod line;
 mod pause;
 pub mod products;
+mod pushed;
 pub mod queue;
 pub mod recorder;
 pub mod spec;
@@ -27,15 +30,12 @@ pub mod store;
 pub mod template;
 mod thread;
 pub mod view;
+mod wanted;
 pub mod wav;
 
 use std::{
     collections::HashMap,
-    future::Future,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
@@ -45,43 +45,21 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::call::CallId;
-use call::{CallTap, Full, Stream, Tap};
-use consumer::{Consumer, Status, Teller};
+use call::CallTap;
+pub use error::{FetchError, NotThere, StartError};
 use event::{EventSink, Events, StopReason, TapEvent, What};
-use facts::{CallFacts, Side, StreamId, Whom};
-use filter::Filter;
+use facts::{CallFacts, StreamId, Whom};
 pub use line::TapLine;
 use products::Products;
+pub use pushed::Fork;
 use recorder::Recorder;
 use spec::StreamSpec;
 use thread::Thread;
 use view::{CallView, Fetched, RecordingView};
+pub use wanted::{Configured, Recordings, Settings};
 
 /// Who is named where the configuration wanted something.
 pub const CONFIGURATION: &str = "configuration";
-
-/// What the configuration wants to hear.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    pub streams: Vec<Configured>,
-    pub recording: Option<Recordings>,
-}
-
-/// A stream of every call that the filter admits.
-#[derive(Debug, Clone)]
-pub struct Configured {
-    pub only: Filter,
-    pub spec: Arc<StreamSpec>,
-}
-
-/// How calls are recorded, and which.
-#[derive(Debug, Clone)]
-pub struct Recordings {
-    pub settings: recorder::Settings,
-    /// Every call that the filter admits; else only where somebody asks for it.
-    pub always: bool,
-    pub only: Filter,
-}
 
 /// All taps of the gateway. One an exchange, shared by every task.
 #[derive(Debug)]
@@ -99,45 +77,6 @@ pub struct Taps {
     pub products: Products,
     /// Calls that somebody pushes to us, by their id.
     forks: Mutex<HashMap<String, Weak<Fork>>>,
-}
-
-/// Why nothing was started.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StartError {
-    /// It isn't up, or isn't answered yet.
-    #[error("no such call")]
-    NoSuchCall,
-    /// For a channel that isn't a call of the gateway, and `ari` is not configured.
-    #[error("no call of the gateway has this channel, and the configuration has no \"ari\"")]
-    NoAri,
-    #[error("Asterisk refused: {0}")]
-    Asterisk(String),
-    /// It records already.
-    #[error("the call is being recorded")]
-    Recording,
-    #[error("the configuration has no \"recording\"")]
-    NoRecording,
-    #[error("no recording can begin: {0}")]
-    Disk(String),
-    #[error("the call has {0} streams, and may not have more")]
-    TooMany(usize),
-    /// The gateway is stopping.
-    #[error("the gateway is stopping")]
-    Stopping,
-}
-
-/// What was named isn't there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no such call, stream or recording")]
-pub struct NotThere;
-
-/// Why a recording can't be fetched.
-#[derive(Debug, thiserror::Error)]
-pub enum FetchError {
-    #[error("no such recording")]
-    NotThere,
-    #[error("the store can't be read: {0}")]
-    Store(String),
 }
 
 impl Taps {
@@ -209,34 +148,6 @@ impl Taps {
         line
     }
 
-    /// A side of a call that is pushed to us: the call of this id, which begins with its first side
-    /// and ends when the last is let go of.
-    pub fn fork(
-        self: &Arc<Self>,
-        id: &str,
-        side: Side,
-        settings: &Settings,
-        now: Instant,
-    ) -> Arc<Fork> {
-        let mut forks = self.forks.lock().unwrap_or_else(PoisonError::into_inner);
-        forks.retain(|_, fork| fork.strong_count() > 0);
-        let fork = forks.get(id).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let facts = CallFacts {
-                call_id: id.parse().unwrap_or_else(|_| Uuid::new_v4()),
-                channel_id: id.to_owned(),
-                ..CallFacts::default()
-            };
-            let line = self.open(facts, settings, now);
-            let fork = Arc::new(Fork { line, sides: AtomicBool::new(false) });
-            forks.insert(id.to_owned(), Arc::downgrade(&fork));
-            fork
-        });
-        if side != Side::Mix {
-            fork.sides.store(true, Ordering::Relaxed);
-        }
-        fork
-    }
-
     fn calls(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<CallTap>>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -248,111 +159,6 @@ impl Taps {
             Whom::Channel(name) => call.facts.channel == *name || call.facts.channel_id == *name,
         };
         calls.values().filter(|call| call.switch.over().is_none()).find(is_it).cloned()
-    }
-
-    /// Runs a task on the taps' own thread; false if that can't be had.
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> bool {
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        if thread.is_none() && !self.stopping.is_cancelled() {
-            match Thread::start() {
-                Ok(started) => *thread = Some(started),
-                Err(error) => error!(%error, "no thread for streams and recordings"),
-            }
-        }
-        let task = self.tasks.track_future(task);
-        thread.as_ref().and_then(|thread| thread.spawn(task)).is_some()
-    }
-
-    /// Has the call listened to, if nobody does yet.
-    fn listen(self: &Arc<Self>, tap: &Arc<CallTap>) {
-        if let Some(end) = tap.take_end() {
-            let (taps, tap) = (self.clone(), tap.clone());
-            self.spawn(async move {
-                let forget = Forget { taps: &taps, tap: &tap };
-                call::listen(tap.clone(), end).await;
-                drop(forget);
-            });
-        }
-    }
-
-    fn begin_stream(
-        self: &Arc<Self>,
-        tap: &Arc<CallTap>,
-        spec: Arc<StreamSpec>,
-        base: u64,
-        by: &str,
-    ) -> Result<StreamId, StartError> {
-        if self.stopping.is_cancelled() {
-            return Err(StartError::Stopping);
-        }
-        let id = StreamId(Uuid::new_v4());
-        let stop = CancellationToken::new();
-        let ending = Arc::new(Mutex::new(StopReason::CallEnded));
-        let events = Teller { sink: self.events.clone(), facts: tap.facts.clone() };
-        let mut consumers = Vec::new();
-        for (side, url) in spec.dialect.legs() {
-            consumers.push(Consumer {
-                spec: spec.clone(),
-                url: url.clone(),
-                facts: tap.facts.clone(),
-                stream: id,
-                base,
-                by: by.to_owned(),
-                status: Status::new(side, url),
-                stop: stop.clone(),
-                ending: ending.clone(),
-                events: events.clone(),
-            });
-        }
-        let connections: Vec<_> =
-            consumers.iter().map(|consumer| consumer.status.clone()).collect();
-        let narrow = spec.dialect.is_narrow();
-        let taps = connections
-            .iter()
-            .map(|status| Tap { queue: status.queue().clone(), base, narrow })
-            .collect();
-        let stream = Stream {
-            name: spec.name.clone(),
-            format: spec.dialect.name(),
-            by: by.to_owned(),
-            connections,
-            ending,
-        };
-        tap.add_stream(id, stream, taps).map_err(|full| match full {
-            Full::Over => StartError::NoSuchCall,
-            Full::TooMany => StartError::TooMany(call::STREAMS),
-        })?;
-        self.listen(tap);
-        for consumer in consumers {
-            self.spawn(consumer.run());
-        }
-        Ok(id)
-    }
-
-    fn begin_recording(
-        self: &Arc<Self>,
-        tap: &Arc<CallTap>,
-        base: u64,
-        by: &str,
-    ) -> Result<(), StartError> {
-        let recorder = match self.recorder.get() {
-            None => return Err(StartError::NoRecording),
-            Some(Err(error)) => return Err(StartError::Disk(error.clone())),
-            Some(Ok(recorder)) => recorder.clone(),
-        };
-        if self.stopping.is_cancelled() {
-            return Err(StartError::Stopping);
-        }
-        let begun = tap.add_recording(base, |nth| recorder.begin(tap, nth, by));
-        let recording = match begun {
-            Ok(Ok(recording)) => recording,
-            Ok(Err(error)) => return Err(StartError::Disk(error)),
-            Err(Full::Over) => return Err(StartError::NoSuchCall),
-            Err(Full::TooMany) => return Err(StartError::Recording),
-        };
-        self.listen(tap);
-        self.spawn(recorder.record(recording, tap.clone()));
-        Ok(())
     }
 
     /// Every call that can be tapped now: answered, and not over.
@@ -485,39 +291,6 @@ impl Taps {
         }
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(thread);
-    }
-}
-
-/// A call that is pushed to us.
-#[derive(Debug)]
-pub struct Fork {
-    line: TapLine,
-    /// One of its sides comes by itself.
-    sides: AtomicBool,
-}
-
-impl Fork {
-    pub fn line(&self) -> &TapLine {
-        &self.line
-    }
-
-    /// Whether the mix has nothing to add.
-    pub fn has_sides(&self) -> bool {
-        self.sides.load(Ordering::Relaxed)
-    }
-}
-
-/// Forgets a call when its task ends, in whatever way.
-struct Forget<'a> {
-    taps: &'a Taps,
-    tap: &'a CallTap,
-}
-
-impl Drop for Forget<'_> {
-    fn drop(&mut self) {
-        self.tap.switch.turn_off();
-        self.tap.end(StopReason::CallEnded);
-        self.taps.calls().remove(&self.tap.id());
     }
 }
 

@@ -4,51 +4,47 @@
 //! that may wait. What a slow disk makes it lose is silent in the file, so that both sides stay where
 //! they were. A disk that is nearly full ends recordings and nothing else.
 
+mod buffer;
+mod growing;
+mod recording;
+
 use std::{
     collections::BTreeMap,
     io,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use tokio::{
     sync::Semaphore,
     task::spawn_blocking,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::{
     call::CallTap,
     event::{self, EventSink, TapEvent, What},
     facts::CallFacts,
-    queue::{Item, Queue},
-    spool::{Growing, Page, Spool},
+    spool::{Page, Spool},
     store::{self, Place, Store},
-    view::{Fetched, RecordingState, RecordingView},
-    wav,
+    view::{Fetched, RecordingView},
 };
-use crate::media::slot::{interleaved, to_bytes};
+use growing::Failure;
+pub use recording::Recording;
 
 /// Slots that wait for the disk: ten seconds.
 pub const QUEUE: usize = 500;
-/// How often what has come is written and made safe: twice as often as the second that may be
-/// missing after a power cut.
-const WRITE_EVERY: Duration = Duration::from_millis(500);
-/// Most that is written at once.
-const MOST_BUFFERED: usize = QUEUE * wav::SLOT_BYTES as usize;
 /// Pauses between tries to store a recording: the first, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// Recordings that are stored at the same time.
 const STORING: usize = 2;
-/// How often a full disk is complained about.
-const ALARM_EVERY: Duration = Duration::from_secs(60);
 
 /// How calls are recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,67 +70,6 @@ pub struct Recorder {
     alarm: AtomicBool,
     alarmed: Mutex<Option<Instant>>,
     stop: CancellationToken,
-}
-
-/// One recording.
-#[derive(Debug)]
-pub struct Recording {
-    pub id: Uuid,
-    pub call: Uuid,
-    started: SystemTime,
-    queue: Queue,
-    slots: AtomicU64,
-    inner: Mutex<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    page: Page,
-    growing: bool,
-    error: String,
-}
-
-impl Recording {
-    fn new(page: Page, growing: bool) -> Arc<Self> {
-        Arc::new(Self {
-            id: page.recording,
-            call: page.call.call_id,
-            started: page.started,
-            queue: Queue::new(QUEUE),
-            slots: AtomicU64::new(page.milliseconds / 20),
-            inner: Mutex::new(Inner { page, growing, error: String::new() }),
-        })
-    }
-
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn queue(&self) -> &Queue {
-        &self.queue
-    }
-
-    /// Whether it takes no more audio.
-    pub fn is_over(&self) -> bool {
-        self.queue.is_closed()
-    }
-
-    fn page(&self) -> Page {
-        self.inner().page.clone()
-    }
-
-    pub fn view(&self) -> RecordingView {
-        let inner = self.inner();
-        RecordingView {
-            recording: self.id,
-            call_id: self.call,
-            started: self.started,
-            milliseconds: self.slots.load(Ordering::Relaxed) * 20,
-            state: if inner.growing { RecordingState::Recording } else { RecordingState::Storing },
-            pauses: inner.page.pauses.clone(),
-            error: inner.error.clone(),
-        }
-    }
 }
 
 impl Recorder {
@@ -238,134 +173,6 @@ impl Recorder {
         self.clone().store_soon(recording);
     }
 
-    async fn grow(&self, recording: &Arc<Recording>, call: &Arc<CallTap>) -> Result<(), Failure> {
-        let (spool, page, min_free) = (self.spool.clone(), recording.page(), self.min_free);
-        let begun = spawn_blocking(move || {
-            enough(&spool, min_free)?;
-            spool.begin(&page)
-        });
-        let mut growing = match begun.await.map_err(io::Error::other).flatten() {
-            Ok(growing) => growing,
-            Err(error) => {
-                self.disk_says(&error);
-                recording.queue.close();
-                return Err(Failure::Began(error));
-            }
-        };
-        let (started, by) = (recording.started, recording.page().by);
-        info!(call = %recording.call, %by, "recording");
-        self.tell(recording, What::RecordingStarted { recording: recording.id, started, by }).await;
-
-        let mut buffer = Buffer::default();
-        let mut over = false;
-        let mut failure = None;
-        while !over {
-            let until = Instant::now() + WRITE_EVERY;
-            loop {
-                match timeout_at(until, recording.queue.next()).await {
-                    Ok(Some(Item::Slot(both))) => {
-                        buffer.put(both.wide.index, &both.wide.left, &both.wide.right);
-                        if buffer.bytes >= MOST_BUFFERED {
-                            break;
-                        }
-                    }
-                    Ok(Some(Item::Digit(..))) => {}
-                    Ok(None) => {
-                        over = true;
-                        break;
-                    }
-                    Err(_) => break,
-                }
-            }
-            self.note_pauses(recording, call).await;
-            match self.write(growing, &mut buffer).await {
-                Ok((file, result)) => {
-                    growing = file;
-                    if let Err(error) = result {
-                        recording.queue.close();
-                        failure = Some(error);
-                        break;
-                    }
-                }
-                Err(error) => return Err(Failure::Ended(error)),
-            }
-            recording.slots.store(growing.audio() / wav::SLOT_BYTES, Ordering::Relaxed);
-        }
-        recording.queue.clear();
-        self.note_pauses(recording, call).await;
-        let finished = spawn_blocking(move || growing.finish()).await;
-        let ended = {
-            let mut inner = recording.inner();
-            inner.growing = false;
-            if let Ok(Ok(audio)) = &finished {
-                inner.page.milliseconds = wav::milliseconds(*audio);
-            }
-            inner.page.ended = Some(event::now());
-            inner.page.lost = recording.queue.dropped();
-            inner.page.clone()
-        };
-        let spool = self.spool.clone();
-        if let Ok(Err(error)) = spawn_blocking(move || spool.write_page(&ended)).await {
-            // The next start will find it and end it.
-            warn!(call = %recording.call, %error, "a recording's page can't be written");
-        }
-        match (failure, finished) {
-            (Some(error), _) | (None, Ok(Err(error))) => Err(Failure::Ended(error)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Writes what has come, on a thread that may wait.
-    async fn write(
-        &self,
-        mut growing: Growing,
-        buffer: &mut Buffer,
-    ) -> io::Result<(Growing, io::Result<()>)> {
-        let pieces = buffer.take();
-        if pieces.is_empty() {
-            return Ok((growing, Ok(())));
-        }
-        let (spool, min_free) = (self.spool.clone(), self.min_free);
-        let (growing, result) = spawn_blocking(move || {
-            let mut write = || {
-                enough(&spool, min_free)?;
-                for (offset, audio) in &pieces {
-                    if offset + audio.len() as u64 > wav::MOST {
-                        return Err(io::Error::other("a WAV file can't be longer"));
-                    }
-                    growing.write(*offset, audio)?;
-                }
-                Ok(())
-            };
-            let result = write();
-            (growing, result)
-        })
-        .await
-        .map_err(io::Error::other)?;
-        match &result {
-            Err(error) => self.disk_says(error),
-            Ok(()) => self.alarm.store(false, Ordering::Relaxed),
-        }
-        Ok((growing, result))
-    }
-
-    /// Who paused and when goes onto the page at once: it has to survive a crash.
-    async fn note_pauses(&self, recording: &Arc<Recording>, call: &Arc<CallTap>) {
-        let pauses = call.pauses().record().to_vec();
-        let page = {
-            let mut inner = recording.inner();
-            if inner.page.pauses == pauses {
-                return;
-            }
-            inner.page.pauses = pauses;
-            inner.page.clone()
-        };
-        let spool = self.spool.clone();
-        if let Ok(Err(error)) = spawn_blocking(move || spool.write_page(&page)).await {
-            warn!(call = %recording.call, %error, "a recording's page can't be written");
-        }
-    }
-
     fn store_soon(self: Arc<Self>, recording: Arc<Recording>) {
         let recorder = self.clone();
         self.tasks.spawn(async move { recorder.keep_storing(recording).await });
@@ -434,25 +241,6 @@ impl Recorder {
         self.events.tell(TapEvent::now(&facts, what));
     }
 
-    fn look_at_disk(&self) -> io::Result<()> {
-        let looked = enough(&self.spool, self.min_free);
-        match &looked {
-            Ok(()) => self.alarm.store(false, Ordering::Relaxed),
-            Err(error) => self.disk_says(error),
-        }
-        looked
-    }
-
-    fn disk_says(&self, error: &io::Error) {
-        self.alarm.store(true, Ordering::Relaxed);
-        let now = Instant::now();
-        let mut alarmed = self.alarmed.lock().unwrap_or_else(PoisonError::into_inner);
-        if alarmed.is_none_or(|at| now.duration_since(at) >= ALARM_EVERY) {
-            *alarmed = Some(now);
-            error!(%error, "calls are not recorded: the disk of the recordings' spool");
-        }
-    }
-
     /// A call's recording from the spool, or from its place.
     pub async fn fetch(&self, call: Uuid) -> Result<Option<Fetched>, String> {
         let name = {
@@ -481,13 +269,6 @@ impl Recorder {
     }
 }
 
-enum Failure {
-    /// There is no file.
-    Began(io::Error),
-    /// There is a file, shorter than the call.
-    Ended(io::Error),
-}
-
 /// Forgets a recording that never began, also where its task fails.
 struct Forget<'a> {
     recorder: &'a Recorder,
@@ -499,62 +280,5 @@ impl Drop for Forget<'_> {
         self.recording.queue.close();
         self.recording.queue.clear();
         self.recorder.known().remove(&self.recording.id);
-    }
-}
-
-fn enough(spool: &Spool, min_free: u64) -> io::Result<()> {
-    let free = spool.free()?;
-    if free >= min_free {
-        return Ok(());
-    }
-    let (free, min) = (free / 1_048_576, min_free / 1_048_576);
-    Err(io::Error::other(format!("the disk is nearly full: {free} MiB free, {min} are kept free")))
-}
-
-/// Audio on its way to the disk: pieces of a file, each without a hole.
-#[derive(Debug, Default)]
-struct Buffer {
-    /// The first slot of the recording.
-    first: Option<u64>,
-    pieces: Vec<(u64, Vec<u8>)>,
-    bytes: usize,
-}
-
-impl Buffer {
-    fn put(&mut self, index: u64, left: &[i16], right: &[i16]) {
-        let first = *self.first.get_or_insert(index);
-        let at = index.saturating_sub(first) * wav::SLOT_BYTES;
-        let goes_on = |(from, audio): &(u64, Vec<u8>)| from + audio.len() as u64 == at;
-        if !self.pieces.last().is_some_and(goes_on) {
-            // What was dropped on the way is a hole, which is silent.
-            self.pieces.push((at, Vec::new()));
-        }
-        if let Some((_, audio)) = self.pieces.last_mut() {
-            to_bytes(interleaved(left, right), audio);
-        }
-        self.bytes += left.len() * wav::MOMENT as usize;
-    }
-
-    fn take(&mut self) -> Vec<(u64, Vec<u8>)> {
-        self.bytes = 0;
-        std::mem::take(&mut self.pieces)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slots_that_were_lost_are_silent_in_the_file_and_move_nothing() {
-        let mut buffer = Buffer::default();
-        buffer.put(40, &[1; 320], &[2; 320]);
-        buffer.put(41, &[1; 320], &[2; 320]);
-        buffer.put(43, &[3; 320], &[4; 320]);
-        let lengths: Vec<(u64, usize)> =
-            buffer.take().into_iter().map(|(at, audio)| (at, audio.len())).collect();
-        assert_eq!(lengths, [(0, 2 * 1280), (3 * wav::SLOT_BYTES, 1280)]);
-        buffer.put(44, &[5], &[6]);
-        assert_eq!(buffer.take(), [(4 * wav::SLOT_BYTES, vec![5, 0, 6, 0])]);
     }
 }
