@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::{
     admin,
-    asterisk::{control, listener::AsteriskDoor},
+    asterisk::{audiofork, control, listener::AsteriskDoor},
     config::{Config, TlsIdentity},
     exchange::Exchange,
     net::{
@@ -126,6 +126,7 @@ pub async fn run_with(
     let end_calls = CancellationToken::new();
     if config.load().ami.is_some() {
         control::start(exchange.clone(), config.clone(), house.close_doors.clone());
+        audiofork::start(&exchange, config.clone(), house.close_doors.clone());
     }
 
     let asterisk =

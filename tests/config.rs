@@ -312,6 +312,30 @@ fn every_mistake_in_a_value_names_the_key_and_what_to_write() {
 }
 
 #[test]
+fn where_audiofork_may_send_audio_has_to_be_said() {
+    let ami = json!({ "username": "gw", "secret": "s" });
+    for (audiofork, wrong) in [
+        (json!({}), "\"audiofork\": has no \"servers\""),
+        (json!({ "servers": [] }), "names nobody"),
+        (json!({ "servers": ["ws://h/"] }), "\"ws://h/\" is a URL, not a host"),
+        (json!({ "servers": ["h:port"] }), "has no port behind the colon"),
+        (json!({ "servers": ["h"], "key_file": "/k" }), "has no certificate"),
+        (json!({ "servers": ["h"], "hosts": [] }), "isn't a key"),
+    ] {
+        let changes = json!({ "ami": ami, "audiofork": audiofork });
+        let problems = Place::new().load_with(&changes).expect_err("refused");
+        assert!(problems.contains(wrong), "{audiofork}: {problems}");
+    }
+    let alone = json!({ "audiofork": { "servers": ["h"] } });
+    let problems = Place::new().load_with(&alone).expect_err("refused");
+    assert!(problems.contains("write \"ami\", too"), "{problems}");
+    let any = json!({ "ami": ami, "audiofork": { "servers": ["*"] } });
+    let loaded = Place::new().load_with(&any).expect("good");
+    assert!(loaded.warnings.iter().any(|w| w.contains("any host")), "{:?}", loaded.warnings);
+    assert!(Place::new().load_with(&json!({})).expect("good").config.taps.audiofork.is_none());
+}
+
+#[test]
 fn every_mistake_of_writing_names_its_line() {
     let place = Place::new();
     let mistakes = [
@@ -435,6 +459,27 @@ fn our_own_samples_lack_only_a_secret_and_a_certificate() {
         config[key] = Value::Null;
     }
     place.load_text(&config.to_string()).expect("good");
+}
+
+#[test]
+fn our_own_sample_shows_every_key_that_is_documented() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let sample = fs::read_to_string(root.join("config/goastgateway.json")).expect("the sample");
+    let docs = fs::read_to_string(root.join("docs/configuration.md")).expect("the document");
+    let settings = docs.split("## gag_groups.json").next().expect("the first half");
+    let mut keys = 0;
+    let mut whole = false;
+    for line in settings.lines() {
+        // Tables of an object's own keys have a title of their own.
+        whole = line.starts_with("| key |") || (whole && line.starts_with('|'));
+        let cell = line.split('|').nth(1).unwrap_or_default();
+        for key in cell.split('`').skip(1).step_by(2).filter(|_| whole) {
+            keys += 1;
+            let shown = [format!("\"{key}\":"), format!("\"//{key}\":")];
+            assert!(shown.iter().any(|shown| sample.contains(shown)), "{key} isn't in the sample");
+        }
+    }
+    assert!(keys > 40, "only {keys} keys were found in the tables");
 }
 
 #[test]

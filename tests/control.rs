@@ -19,6 +19,7 @@ use goastgateway::{
         desk::Features,
         line::{AudioLine, Offer, PassedOn, PhoneCommand, Stopped},
     },
+    report::feed::{Happened, What as Happening},
 };
 use serde_json::json;
 use support::{
@@ -271,6 +272,39 @@ async fn a_phone_dials_out_and_learns_how_far_it_is() {
     assert_eq!(news(&mut offer).await.progress, Some(Progress::Answered));
     pbx.hang_up().await;
     assert_eq!(desk.over().await.why, Ending::CallerHungUp);
+}
+
+#[tokio::test]
+async fn whoever_listens_hears_a_dialled_call_from_the_far_ends_answer_on() {
+    let (_manager, gateway, mut session, mut desk) = house().await;
+    let mut feed = gateway.exchange.feed.subscribe("test");
+    let (mut pbx, mut offer, id) = dialled(&gateway, &mut session, &mut desk).await;
+    // Asterisk's leg is up, and the far end rings: there is nothing to listen to yet.
+    let far = [("Uniqueid", id.as_str()), ("DestUniqueid", "2.1"), ("DestChannel", "PJSIP/x")];
+    session.event("DialBegin", &far).await;
+    session.event("DialState", &[("Uniqueid", &id), ("DialStatus", "RINGING")]).await;
+    assert_eq!(news(&mut offer).await.progress, Some(Progress::Alerting));
+    assert!(gateway.exchange.taps.list().is_empty());
+    session.event("DialEnd", &[("Uniqueid", &id), ("DialStatus", "ANSWER")]).await;
+    assert_eq!(news(&mut offer).await.progress, Some(Progress::Answered));
+    let calls = gateway.exchange.taps.list();
+    assert_eq!((calls.len(), calls[0].facts.extension.as_str()), (1, "2001"));
+    let answered: std::time::SystemTime = calls[0].answered;
+    pbx.hang_up().await;
+    desk.over().await;
+    let row = soon("the call's end", async {
+        loop {
+            if let Some(Happened::Call(call)) = feed.next().await
+                && call.what == Happening::Ended
+            {
+                return call.call;
+            }
+        }
+    })
+    .await;
+    let of_row = row.answered.expect("answered").millis();
+    let of_tap = answered.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+    assert!((of_row - of_tap).abs() < 1_000, "{of_row} {of_tap}");
 }
 
 #[tokio::test]

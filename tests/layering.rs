@@ -31,6 +31,7 @@ const PURE: &[&str] = &[
     "src/net/address.rs",
     "src/net/liveness.rs",
     "src/net/ws.rs",
+    "src/tap/audiofork",
     "src/tap/audiofork.rs",
     "src/tap/dialect",
     "src/tap/facts.rs",

@@ -56,6 +56,7 @@ use crate::{
         wire::{Closed, Message, Turn, Wire},
     },
     report::{Report, time::Utc},
+    tap::TapLine,
 };
 
 /// Events of phones that may wait for a call: each phone that rings reserves two. It is a number
@@ -581,7 +582,12 @@ where
                     if progress == Progress::Answered
                         && let Some(ringing) = self.rings.values().next()
                     {
-                        self.report.answered(&ringing.ext, Instant::now().into_std());
+                        let (ext, now) = (ringing.ext.clone(), Instant::now());
+                        self.report.answered(&ext, now.into_std());
+                        let tap = self.media.is_some().then(|| self.tap(&ext, now));
+                        if let Some(media) = &mut self.media {
+                            media.tap = tap;
+                        }
                     }
                     self.tell_phones(|news| news.progress = Some(progress));
                 }
@@ -710,15 +716,23 @@ where
         let music = self.context.config.calls.hold_music.clone();
         let (mut media, line) = Media::new(self.frame_bytes, music, now.into_std());
         ringing.connect(line);
+        let ext = ringing.ext.clone();
         if self.far.direction == Direction::In {
-            self.report.answered(&ringing.ext, now.into_std());
+            self.report.answered(&ext, now.into_std());
         }
-        let (far, ext) = (&self.far, &ringing.ext);
+        if self.far.direction == Direction::In {
+            media.tap = Some(self.tap(&ext, now));
+        }
+        self.media = Some(media);
+    }
+
+    /// Whoever listens hears a call from its answer on: a dialled one from the far end's.
+    fn tap(&self, ext: &Extension, now: Instant) -> TapLine {
+        let far = &self.far;
         let facts =
             tapped::facts(&self.report.record, far.direction, &far.caller, ext, &far.variables);
         let wanted = &self.context.config.taps;
-        media.tap = Some(self.context.exchange.taps.open(facts, wanted, now.into_std()));
-        self.media = Some(media);
+        self.context.exchange.taps.open(facts, wanted, now.into_std())
     }
 
     /// Before the answer a cause can be given, by the manager alone; where that doesn't end the

@@ -2,6 +2,7 @@
 //! what is done through it.
 
 pub mod ami;
+pub mod audiofork;
 pub mod control;
 mod fork;
 pub mod leg;

@@ -32,7 +32,7 @@ const KEYS: &[&str] = &[
     "resume_timeout", "call_waiting", "hold_music", "phone_variables", "caller_number_variable",
     "caller_name_variable", "frame_origins",
     "worker_threads", "ami", "dial", "state_dir", "call_table", "webhooks", "api_tokens",
-    "streams", "recording",
+    "streams", "recording", "audiofork",
 ];
 
 /// Pages that may frame the phone. They are named in a header of the page, which a proxy cuts off at

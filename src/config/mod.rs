@@ -8,6 +8,7 @@
 
 mod address;
 mod ami;
+mod audiofork;
 mod check;
 mod dial;
 mod file;

@@ -8,6 +8,7 @@ use jsonc_parser::{ast::Value, common::Ranged};
 use rustls::ClientConfig;
 
 use super::{
+    audiofork,
     item::Item,
     json::{Section, entries},
     values::{choice, text, whole},
@@ -75,7 +76,13 @@ const MIN_FREE_MIB: u32 = 512;
 pub(super) fn read(section: &Section) -> Settings {
     let streams = section.get("streams").map(streams).unwrap_or_default();
     let recording = section.get("recording").and_then(recording);
-    Settings { streams, recording }
+    let audiofork = section.get("audiofork").and_then(|item| {
+        if section.get("ami").is_none() {
+            item.problem("needs the manager, who tells of events", "write \"ami\", too");
+        }
+        audiofork::read(item)
+    });
+    Settings { streams, recording, audiofork }
 }
 
 fn streams(item: &Item) -> Vec<Configured> {
@@ -148,7 +155,7 @@ fn stream(item: &Item) -> Option<Configured> {
 }
 
 /// Whom a stream trusts and which certificate it shows; `None` after a problem.
-fn certificates(section: &Section) -> Option<Option<Arc<ClientConfig>>> {
+pub(super) fn certificates(section: &Section) -> Option<Option<Arc<ClientConfig>>> {
     let file = |key| section.get(key).map(|item| (item, item.text("/etc/ssl/consumer.pem")));
     let path = |found: &Option<(&Item, Option<&str>)>| match found {
         None => Some(None),

@@ -64,6 +64,9 @@ pub enum DialError {
     Connect(io::Error),
     #[error("TLS: {0}")]
     Tls(io::Error),
+    /// Whose certificate it is: theirs, that we don't trust, or ours, that they don't.
+    #[error("TLS: {0}")]
+    Certificate(String),
     #[error("no certificate to trust: {0}")]
     Trust(String),
     /// An HTTP answer other than 101.
@@ -116,7 +119,7 @@ pub async fn stream(
     let Some(config) = tls else { return Ok(Box::new(tcp)) };
     let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     let name = ServerName::try_from(bare).map_err(|e| DialError::Tls(io::Error::other(e)))?;
-    let tls = TlsConnector::from(config).connect(name, tcp).await.map_err(DialError::Tls)?;
+    let tls = TlsConnector::from(config).connect(name, tcp).await.map_err(of_tls)?;
     Ok(Box::new(tls))
 }
 
@@ -145,7 +148,13 @@ pub async fn websocket(
     let key = base64::engine::general_purpose::STANDARD.encode(key);
     let request = upgrade(uri, headers, protocol, &key)?;
     let stream = stream(host, port, tls).await?;
-    let lost = |_| DialError::Upgrade("the connection broke");
+    let lost = |error: hyper::Error| {
+        // With TLS 1.3 a refused certificate of ours shows only when the first answer is read.
+        match rustls_error(&error) {
+            Some(error) => of_tls(io::Error::other(error.clone())),
+            None => DialError::Upgrade("the connection broke"),
+        }
+    };
     let handshake = http1::Builder::new().max_buf_size(MAX_ANSWER).handshake(TokioIo::new(stream));
     let (mut sender, connection) = handshake.await.map_err(lost)?;
     let mut connection = pin!(connection.with_upgrades());
@@ -169,6 +178,67 @@ pub async fn websocket(
         .downcast::<TokioIo<Box<dyn Bytestream>>>()
         .map_err(|_| DialError::Upgrade("not a stream of ours"))?;
     Ok(Wire::client(parts.io.into_inner(), parts.read_buf, max_message))
+}
+
+/// What went wrong in TLS, in words for whoever keeps the certificates.
+fn of_tls(error: io::Error) -> DialError {
+    use rustls::{AlertDescription as Alert, CertificateError as Bad, Error};
+    match rustls_error(&error) {
+        Some(Error::InvalidCertificate(bad)) => {
+            let what = match bad {
+                // An authority of the same name with another key is another one.
+                Bad::UnknownIssuer | Bad::BadSignature => {
+                    "nobody whom we trust has signed the certificate".to_owned()
+                }
+                Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
+                    "the certificate is another host's".to_owned()
+                }
+                Bad::Expired | Bad::ExpiredContext { .. } => {
+                    "the certificate has expired".to_owned()
+                }
+                Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
+                    "the certificate isn't valid yet".to_owned()
+                }
+                other => format!("the certificate is refused: {other}"),
+            };
+            DialError::Certificate(what)
+        }
+        Some(Error::AlertReceived(alert)) => match alert {
+            Alert::CertificateRequired => {
+                DialError::Certificate("a certificate of ours is asked for".to_owned())
+            }
+            Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::DecryptError
+            | Alert::AccessDenied => {
+                DialError::Certificate(format!("our certificate is refused ({alert:?})"))
+            }
+            _ => DialError::Tls(error),
+        },
+        _ => DialError::Tls(error),
+    }
+}
+
+/// The error of TLS that an error is made of.
+fn rustls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        // An io::Error hides what it holds: its source is that one's source.
+        if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            let inner: &(dyn std::error::Error + 'static) = inner;
+            next = Some(inner);
+        } else {
+            next = error.source();
+        }
+    }
+    None
 }
 
 fn upgrade(

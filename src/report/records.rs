@@ -24,6 +24,9 @@ const FOLDER_PAUSE: Duration = Duration::from_secs(10);
 /// What a stop waits for the last calls to be written down and told; a disk that is busy takes
 /// seconds for it.
 const STOP_TIME: Duration = Duration::from_secs(8);
+/// What a stop waits for the last of streams and recordings to be passed on: some thousand values
+/// from one queue into another, whose readers go on meanwhile.
+const TAPS_TIME: Duration = Duration::from_secs(2);
 
 /// What is kept of calls, while the gateway runs.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub struct Records {
     feed: Arc<Feed>,
     /// Passes on what happens to streams and recordings.
     taps: Option<JoinHandle<()>>,
+    /// Cancelled when nothing happens to them any more: what waits is passed on, and no more.
+    no_more_taps: CancellationToken,
     /// The call table for those who ask; absent where nothing is kept.
     pub table: Option<Reader>,
     stop: CancellationToken,
@@ -45,15 +50,26 @@ pub fn start(
     metrics: Arc<Metrics>,
 ) -> Records {
     let (table, stop) = (None, CancellationToken::new());
-    let mut records = Records { feed, taps: None, table, stop, ended: None };
+    let no_more_taps = CancellationToken::new();
+    let mut records = Records { feed, taps: None, no_more_taps, table, stop, ended: None };
     match settings.load().records.state_dir.clone() {
         Some(folder) => records.spawn(&folder, &settings, &metrics),
         None => info!("no state_dir: calls are not written down"),
     }
-    let feed = records.feed.clone();
+    let (feed, no_more) = (records.feed.clone(), records.no_more_taps.clone());
     records.taps = events.map(|mut events| {
         tokio::spawn(async move {
-            while let Some(event) = events.0.recv().await {
+            loop {
+                let event = tokio::select! {
+                    biased;
+                    // What waits still comes out of a queue that is closed.
+                    () = no_more.cancelled(), if !events.0.is_closed() => {
+                        events.0.close();
+                        continue;
+                    }
+                    event = events.0.recv() => event,
+                };
+                let Some(event) = event else { return };
                 feed.say_surely(event).await;
             }
         })
@@ -92,7 +108,11 @@ impl Records {
     /// Writes down and tells what has happened, and ends. To be called when nothing happens any
     /// more.
     pub async fn stop(self) {
-        if let Some(taps) = self.taps {
+        self.no_more_taps.cancel();
+        if let Some(mut taps) = self.taps
+            && timeout(TAPS_TIME, &mut taps).await.is_err()
+        {
+            warn!("what happened last to streams and recordings may not have been told");
             taps.abort();
         }
         self.feed.close();

@@ -1,162 +1,26 @@
-//! PURE: streams as users of app_audiofork ask for them, in the words of its options.
+//! PURE: streams as users of app_audiofork ask for them: by events of the manager or the dialplan,
+//! in the words of its actions and options.
 //!
-//! A `UserEvent` of the manager or the dialplan named `AudioFork` has `Channel`, `WsServer` and
-//! `Options`; `StopAudioFork` has `Channel` and perhaps `AudioForkID`; `AudioForkMute` has `Channel`,
-//! `Direction` and `State`. Any text gives a value or an error.
+//! Any text gives a value or an error. Where a stream may go is decided here, too: whoever can send
+//! such an event would otherwise have the gateway connect to anything that it can reach.
 
-use super::spec::StreamForm;
+mod options;
+mod request;
+mod servers;
+
+use std::sync::Arc;
+
+pub use options::{BadOptions, Direction, Options};
+pub use request::{Asked, Bad, NAMES, Request, Start};
+pub use servers::Servers;
 
 /// Longest options and URL that are looked at.
 pub const MOST: usize = 4096;
 
-/// Which audio of the channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Direction {
-    /// What comes from it.
-    In,
-    /// What it is sent.
-    Out,
-    #[default]
-    Both,
-}
-
-/// What `AudioFork(url,options)` asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Options {
-    pub direction: Direction,
-    /// Seconds that a connection may take.
-    pub timeout: Option<u32>,
-    /// Tries in a row that may fail.
-    pub attempts: Option<u32>,
-    /// Only while the channel is bridged. Here a channel that is tapped is in a call, so it is.
-    pub bridged: bool,
-    /// `T(…)`: TLS. Here the URL says that.
-    pub tls: bool,
-    /// `i(name)`: the variable that the id is wanted in; the answering event carries it.
-    pub id_variable: Option<String>,
-}
-
-/// Why options can't be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadOptions {
-    #[error("the options are too long")]
-    TooLong,
-    #[error("{0} has no closing parenthesis")]
-    Open(char),
-    #[error("D is in, out or both")]
-    Direction,
-    #[error("{0} wants a number")]
-    Number(char),
-}
-
-impl Options {
-    /// Reads options such as `D(out)T(on)R(10)r(5)b`. Options of audiofork that have no meaning here
-    /// (beeps, volumes) are passed over.
-    pub fn parse(text: &str) -> Result<Self, BadOptions> {
-        if text.len() > MOST {
-            return Err(BadOptions::TooLong);
-        }
-        let mut options = Self::default();
-        let mut rest = text.trim();
-        while let Some(letter) = rest.chars().next() {
-            rest = &rest[letter.len_utf8()..];
-            let mut value = "";
-            if let Some(inside) = rest.strip_prefix('(') {
-                let end = inside.find(')').ok_or(BadOptions::Open(letter))?;
-                (value, rest) = (inside[..end].trim(), &inside[end + 1..]);
-            }
-            let number = || value.parse::<u32>().map_err(|_| BadOptions::Number(letter));
-            match letter {
-                'D' => {
-                    options.direction = match value.to_ascii_lowercase().as_str() {
-                        "in" => Direction::In,
-                        "out" => Direction::Out,
-                        "both" => Direction::Both,
-                        _ => return Err(BadOptions::Direction),
-                    }
-                }
-                'R' => options.timeout = Some(number()?),
-                // Its help gives `r` two meanings; with a number it is this one.
-                'r' if !value.is_empty() => options.attempts = value.parse().ok(),
-                'b' => options.bridged = true,
-                'T' => options.tls = true,
-                'i' => options.id_variable = (!value.is_empty()).then(|| value.to_owned()),
-                _ => {}
-            }
-        }
-        Ok(options)
-    }
-
-    /// The stream, of a channel whose own voice is `left` (a phone's) or not (any other party's).
-    pub fn form(&self, url: &str, channel_is_left: bool) -> StreamForm {
-        let mut form = StreamForm {
-            name: "AudioFork".to_owned(),
-            format: "raw".to_owned(),
-            connect_timeout: self.timeout.map(f64::from),
-            attempts: self.attempts,
-            ..StreamForm::default()
-        };
-        let url = url.trim().to_owned();
-        match (self.direction, channel_is_left) {
-            (Direction::In, true) | (Direction::Out, false) => form.left = url,
-            (Direction::Out, true) | (Direction::In, false) => form.right = url,
-            (Direction::Both, _) => form.mix = url,
-        }
-        form
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn the_options_of_its_documentation_are_read() {
-        for (text, options) in [
-            ("", Options::default()),
-            ("D(out)", Options { direction: Direction::Out, ..Options::default() }),
-            (
-                "D(in)T(on)R(10)r(5)b",
-                Options {
-                    direction: Direction::In,
-                    timeout: Some(10),
-                    attempts: Some(5),
-                    bridged: true,
-                    tls: true,
-                    id_variable: None,
-                },
-            ),
-            (
-                "i(FORK)v(2)pP",
-                Options { id_variable: Some("FORK".to_owned()), ..Options::default() },
-            ),
-        ] {
-            assert_eq!(Options::parse(text), Ok(options), "{text}");
-        }
-        assert_eq!(Options::parse("D(up)"), Err(BadOptions::Direction));
-        assert_eq!(Options::parse("R(x)"), Err(BadOptions::Number('R')));
-        assert_eq!(Options::parse("D(in"), Err(BadOptions::Open('D')));
-    }
-
-    #[test]
-    fn in_is_what_comes_from_the_channel() {
-        let of = |text: &str, left: bool| {
-            let form = Options::parse(text).expect("options").form("ws://h/", left);
-            form.read(None).expect("a stream");
-            [form.left, form.right, form.mix].map(|url| !url.is_empty())
-        };
-        assert_eq!(of("D(in)", true), [true, false, false]);
-        assert_eq!(of("D(out)", true), [false, true, false]);
-        assert_eq!(of("D(in)", false), [false, true, false]);
-        assert_eq!(of("", true), [false, false, true]);
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_gives_options_or_an_error(text in any::<String>()) {
-            let _ = Options::parse(&text);
-        }
-    }
+/// Whether and where to events may send audio.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub servers: Servers,
+    /// For `wss:`; `None` trusts whom the system trusts.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
 }

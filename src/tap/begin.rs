@@ -15,6 +15,7 @@ use super::{
     consumer::{Consumer, Status, Teller},
     event::StopReason,
     facts::StreamId,
+    mute::Mute,
     spec::StreamSpec,
     thread::Thread,
 };
@@ -77,9 +78,10 @@ impl Taps {
         let connections: Vec<_> =
             consumers.iter().map(|consumer| consumer.status.clone()).collect();
         let narrow = spec.dialect.is_narrow();
+        let mute = Arc::<Mute>::default();
         let taps = connections
             .iter()
-            .map(|status| Tap { queue: status.queue().clone(), base, narrow })
+            .map(|status| Tap { queue: status.queue().clone(), base, narrow, mute: mute.clone() })
             .collect();
         let stream = Stream {
             name: spec.name.clone(),
@@ -87,6 +89,7 @@ impl Taps {
             by: by.to_owned(),
             connections,
             ending,
+            mute,
         };
         tap.add_stream(id, stream, taps).map_err(|full| match full {
             Full::Over => StartError::NoSuchCall,

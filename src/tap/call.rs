@@ -20,13 +20,14 @@ use super::{
     event::StopReason,
     facts::{CallFacts, StreamId},
     line::{Heard, LineEnd, Switch},
+    mute::Mute,
     pause::Pauses,
     queue::{Both, Item, Queue},
     recorder::Recording,
     view::{CallView, StreamView},
 };
 use crate::media::{
-    align::{AHEAD, Aligner},
+    align::{AHEAD, Aligner, HOLD},
     frame::FRAME_TIME,
     slot::{Narrower, Slot},
 };
@@ -68,6 +69,7 @@ pub struct Stream {
     pub by: String,
     pub connections: Vec<Arc<Status>>,
     pub ending: Arc<Mutex<StopReason>>,
+    pub mute: Arc<Mute>,
 }
 
 /// Where slots go.
@@ -77,6 +79,7 @@ pub struct Tap {
     /// The first slot that it wants.
     pub base: u64,
     pub narrow: bool,
+    pub mute: Arc<Mute>,
 }
 
 impl CallTap {
@@ -151,7 +154,8 @@ impl CallTap {
             Err(error) => return Ok(Err(error)),
         };
         state.recordings += 1;
-        state.taps.push(Tap { queue: recording.queue().clone(), base, narrow: false });
+        let (queue, mute) = (recording.queue().clone(), Arc::default());
+        state.taps.push(Tap { queue, base, narrow: false, mute });
         state.recording = Some(recording.clone());
         self.changed.store(true, Ordering::Release);
         Ok(Ok(recording))
@@ -169,6 +173,21 @@ impl CallTap {
         true
     }
 
+    /// Silences sides of a stream of this call, or has them heard again. False if it isn't here.
+    pub fn mute_stream(&self, id: StreamId, left: bool, right: bool, on: bool) -> bool {
+        let state = self.state();
+        let Some(stream) = state.streams.get(&id) else { return false };
+        stream.mute.set(left, right, on);
+        true
+    }
+
+    /// Streams that `by` has started and that aren't over.
+    pub fn streams_of(&self, by: &str) -> Vec<StreamId> {
+        let state = self.state();
+        let up = state.streams.iter().filter(|(_, stream)| stream.by == by && !stream.is_over());
+        up.map(|(id, _)| *id).collect()
+    }
+
     /// Whether it is over and nobody listens: to be forgotten.
     pub fn is_forgotten(&self) -> bool {
         self.switch.over().is_some()
@@ -177,7 +196,9 @@ impl CallTap {
 
     /// Silences everything from now on; false if it is silent already.
     pub fn pause(&self, now: Instant, date: SystemTime, by: &str) -> bool {
-        let slot = self.slot_at(now);
+        // What comes from now on may be put where a slot still waits for it: up to HOLD ago.
+        let held = (HOLD.as_millis() / FRAME_TIME.as_millis()) as u64;
+        let slot = self.slot_at(now).saturating_sub(held);
         let paused = self.state().pauses.pause(slot, by, date);
         self.changed.store(true, Ordering::Release);
         paused
@@ -219,6 +240,17 @@ impl CallTap {
             recording,
             dropped: self.switch.dropped(),
         }
+    }
+
+    /// Takes over what has changed.
+    fn look(&self, taps: &mut Vec<Tap>, pauses: &mut Pauses) {
+        if !self.changed.swap(false, Ordering::Acquire) {
+            return;
+        }
+        let mut state = self.state();
+        state.taps.retain(|tap| !tap.queue.is_closed());
+        taps.clone_from(&state.taps);
+        pauses.clone_from(&state.pauses);
     }
 
     /// The call is over, or the gateway stops: every queue is closed, for this reason.
@@ -266,31 +298,28 @@ pub async fn listen(tap: Arc<CallTap>, mut end: LineEnd) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tap.switch.turn_on();
     let mut begun = false;
+    let mut digits = Vec::new();
     loop {
         let now = ticks.tick().await.into_std();
         // Asked before the line is emptied: what was said before the end is in it.
         let over = tap.switch.over();
-        if tap.changed.swap(false, Ordering::Acquire) {
-            let mut state = tap.state();
-            state.taps.retain(|tap| !tap.queue.is_closed());
-            taps.clone_from(&state.taps);
-            pauses.clone_from(&state.pauses);
-            drop(state);
-            if !begun && let Some(first) = taps.iter().map(|tap| tap.base).min() {
-                begun = true;
-                grid.skip_to(tap.start + FRAME_TIME * u32::try_from(first).unwrap_or(u32::MAX));
-            }
+        tap.look(&mut taps, &mut pauses);
+        if !begun && let Some(first) = taps.iter().map(|tap| tap.base).min() {
+            begun = true;
+            grid.skip_to(tap.start + FRAME_TIME * u32::try_from(first).unwrap_or(u32::MAX));
         }
         while let Some(heard) = end.take() {
             match heard {
                 Heard::Frame(lane, at, frame) => grid.push(lane, at, frame),
-                // Digits are what a pause is for.
-                Heard::Digit(..) if pauses.is_paused() => {}
-                Heard::Digit(lane, digit) => {
-                    for tap in &taps {
-                        tap.queue.push(Item::Digit(lane, digit));
-                    }
-                }
+                Heard::Digit(lane, digit) => digits.push((lane, digit)),
+            }
+        }
+        // Looked at again behind the line: nothing that came after a pause is given before it is seen.
+        tap.look(&mut taps, &mut pauses);
+        for (lane, digit) in digits.drain(..) {
+            // Digits are what a pause is for.
+            for tap in taps.iter().filter(|_| !pauses.is_paused()) {
+                tap.queue.push(Item::Digit(lane, digit));
             }
         }
         loop {
@@ -315,6 +344,6 @@ fn give(mut slot: Slot, taps: &[Tap], pauses: &Pauses, narrower: &mut Narrower) 
     let narrow = taps.iter().any(|tap| tap.narrow).then(|| narrower.slot(&slot));
     let both = Arc::new(Both { wide: slot, narrow });
     for tap in taps.iter().filter(|tap| both.wide.index >= tap.base) {
-        tap.queue.push(Item::Slot(both.clone()));
+        tap.queue.push(Item::Slot(tap.mute.of(&both)));
     }
 }

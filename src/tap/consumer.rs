@@ -264,10 +264,16 @@ impl Drop for Consumer {
     }
 }
 
-/// Whether trying again would be a nuisance: the consumer has understood and said no.
+/// Whether trying again would be a nuisance: the consumer has understood and said no, or somebody has
+/// to change a certificate first.
 fn is_final(error: &DialError) -> bool {
-    matches!(error, DialError::Status(status)
-        if (300..500).contains(status) && ![408, 425, 429].contains(status))
+    match error {
+        DialError::Status(status) => {
+            (300..500).contains(status) && ![408, 425, 429].contains(status)
+        }
+        DialError::Certificate(_) => true,
+        _ => false,
+    }
 }
 
 fn with_query(uri: hyper::Uri, query: &[(String, String)]) -> Result<hyper::Uri, DialError> {

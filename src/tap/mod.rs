@@ -19,6 +19,7 @@ pub mod event;
 pub mod facts;
 pub mod filter;
 mod line;
+mod mute;
 mod pause;
 pub mod products;
 mod pushed;
@@ -54,8 +55,9 @@ use products::Products;
 pub use pushed::Fork;
 use recorder::Recorder;
 use spec::StreamSpec;
+use store::Found;
 use thread::Thread;
-use view::{CallView, Fetched, RecordingView};
+use view::{CallView, RecordingView};
 pub use wanted::{Configured, Recordings, Settings};
 
 /// Who is named where the configuration wanted something.
@@ -201,6 +203,29 @@ impl Taps {
         if calls.iter().any(|call| call.stop_stream(id)) { Ok(()) } else { Err(NotThere) }
     }
 
+    /// Silences sides of one stream, or has them heard again. Nobody else notices.
+    pub fn mute_stream(
+        &self,
+        id: StreamId,
+        left: bool,
+        right: bool,
+        on: bool,
+    ) -> Result<(), NotThere> {
+        let calls: Vec<_> = self.calls().values().cloned().collect();
+        let found = calls.iter().any(|call| call.mute_stream(id, left, right, on));
+        if found { Ok(()) } else { Err(NotThere) }
+    }
+
+    /// Whether it is a call of one of our phones: then the channel's own voice is the agent's.
+    pub fn is_of_phone(&self, whom: &Whom) -> bool {
+        self.find(whom).is_some_and(|call| !call.facts.extension.is_empty())
+    }
+
+    /// The streams of a call that `by` has started; `None` if there is no such call.
+    pub fn streams_of(&self, whom: &Whom, by: &str) -> Option<Vec<StreamId>> {
+        self.find(whom).map(|call| call.streams_of(by))
+    }
+
     /// Begins to record a call that isn't recorded.
     pub async fn start_recording(
         self: &Arc<Self>,
@@ -255,12 +280,12 @@ impl Taps {
         matches!(self.recorder.get(), Some(Ok(recorder)) if recorder.is_alarmed())
     }
 
-    /// A recording's bytes, from wherever it is: growing, in the spool, or in its store.
-    pub async fn fetch(&self, call: CallId) -> Result<Fetched, FetchError> {
+    /// A call's recording, wherever it is: growing, in the spool, or in its store.
+    pub async fn find_recording(&self, call: CallId) -> Result<Found, FetchError> {
         match self.recorder.get() {
             Some(Ok(recorder)) => {
-                let fetched = recorder.fetch(call.uuid()).await.map_err(FetchError::Store)?;
-                fetched.ok_or(FetchError::NotThere)
+                let found = recorder.find(call.uuid()).await.map_err(FetchError::Store)?;
+                found.ok_or(FetchError::NotThere)
             }
             _ => Err(FetchError::NotThere),
         }

@@ -33,8 +33,8 @@ use super::{
     event::{self, EventSink, TapEvent, What},
     facts::CallFacts,
     spool::{Page, Spool},
-    store::{self, Place, Store},
-    view::{Fetched, RecordingView},
+    store::{Found, Place, Store},
+    view::RecordingView,
 };
 use growing::Failure;
 pub use recording::Recording;
@@ -242,7 +242,7 @@ impl Recorder {
     }
 
     /// A call's recording from the spool, or from its place.
-    pub async fn fetch(&self, call: Uuid) -> Result<Option<Fetched>, String> {
+    pub async fn find(&self, call: Uuid) -> Result<Option<Found>, String> {
         let name = {
             let known = self.known();
             let mine = known.values().rev().find(|recording| recording.call == call);
@@ -250,12 +250,12 @@ impl Recorder {
         };
         if let Some(name) = name {
             let path = self.spool.audio_path(&name);
-            let opened = spawn_blocking(move || store::open(&path)).await;
-            if let Ok(Ok(Some(fetched))) = opened {
-                return Ok(Some(fetched));
+            let opened = spawn_blocking(move || Found::file(&path)).await;
+            if let Ok(Ok(Some(found))) = opened {
+                return Ok(Some(found));
             }
         }
-        self.store.get(&call.to_string()).await
+        self.store.find(&call.to_string()).await
     }
 
     /// Ends what waits; what isn't stored yet stays in the spool.

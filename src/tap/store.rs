@@ -3,6 +3,8 @@
 //! A file is there whole or not at all: the folder gets it under another name first, the bucket by
 //! one request or by parts that count only when they are all there.
 
+mod found;
+
 use std::{
     fs::{self, File},
     io::{self, Read},
@@ -12,14 +14,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use object_store::{
     ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig, aws::AmazonS3Builder,
     buffered::BufWriter, path::Path as Key,
 };
 use tokio::{io::AsyncWriteExt, task::spawn_blocking};
 
-use super::view::Fetched;
+pub use found::Found;
 
 /// A file up to this size goes in one request, a larger one in parts of this size: it is also what
 /// an upload holds in memory, twice.
@@ -104,26 +105,25 @@ impl Store {
         }
     }
 
-    /// Reads a file from its place; `None` if it isn't there.
-    pub async fn get(&self, name: &str) -> Result<Option<Fetched>, String> {
+    /// Finds a file at its place; `None` if it isn't there.
+    pub async fn find(&self, name: &str) -> Result<Option<Found>, String> {
         let key = format!("{}{name}.wav", self.prefix);
         match &self.kind {
             Kind::Folder(folder) => {
                 let path = folder.join(&key);
-                spawn_blocking(move || open(&path))
+                spawn_blocking(move || Found::file(&path))
                     .await
                     .map_err(|e| e.to_string())?
                     .map_err(|e| e.to_string())
             }
-            Kind::S3(store, _) => match store.get(&Key::from(key)).await {
-                Ok(found) => {
-                    let bytes = found.meta.size;
-                    let body = found.into_stream().map(|part| part.map_err(io::Error::other));
-                    Ok(Some(Fetched { bytes, body: Box::pin(body) }))
+            Kind::S3(store, _) => {
+                let key = Key::from(key);
+                match store.head(&key).await {
+                    Ok(facts) => Ok(Some(Found::object(store.clone(), key, facts.size))),
+                    Err(object_store::Error::NotFound { .. }) => Ok(None),
+                    Err(error) => Err(one_line(&error)),
                 }
-                Err(object_store::Error::NotFound { .. }) => Ok(None),
-                Err(error) => Err(one_line(&error)),
-            },
+            }
         }
     }
 }
@@ -138,30 +138,6 @@ pub fn normal_prefix(prefix: &str) -> String {
         normal.push('/');
     }
     normal
-}
-
-/// A file's bytes as far as they go now; `None` if it isn't there. Blocks while it opens; its body
-/// is read on threads that may wait.
-pub fn open(path: &Path) -> io::Result<Option<Fetched>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let bytes = file.metadata()?.len();
-    let body = futures_util::stream::try_unfold((file, bytes), |(mut file, left)| async move {
-        if left == 0 {
-            return Ok(None);
-        }
-        let read = spawn_blocking(move || {
-            let mut chunk = vec![0; CHUNK.min(usize::try_from(left).unwrap_or(CHUNK))];
-            file.read_exact(&mut chunk).map(|()| (Bytes::from(chunk), file))
-        });
-        let (chunk, file) = read.await.map_err(io::Error::other)??;
-        let left = left - chunk.len() as u64;
-        Ok(Some((chunk, (file, left))))
-    });
-    Ok(Some(Fetched { bytes, body: Box::pin(body) }))
 }
 
 fn put_file(from: &Path, to: &Path) -> io::Result<()> {
@@ -219,6 +195,8 @@ fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::StreamExt;
+
     use super::*;
 
     #[test]
@@ -239,15 +217,31 @@ mod tests {
     async fn a_folder_gets_a_file_whole_and_gives_it_back() {
         let folder = tempfile::tempdir().expect("a folder");
         let from = folder.path().join("x.wav");
-        fs::write(&from, vec![7; CHUNK + 5]).expect("written");
+        let all: Vec<u8> = (0..CHUNK + 5).map(|n| n as u8).collect();
+        fs::write(&from, all).expect("written");
         let place = Place::Folder(folder.path().join("kept"));
         let store = Store::open(&place, "/a/b-").expect("a store");
         let put = store.put("id", &from).await.expect("stored");
         assert!(put.ends_with("/kept/a/b-id.wav"), "{put}");
-        let got = store.get("id").await.expect("read").expect("there");
-        assert_eq!(got.bytes, CHUNK as u64 + 5);
-        let parts: Vec<Bytes> = got.body.map(|part| part.expect("read")).collect().await;
-        assert_eq!(parts.concat(), vec![7; CHUNK + 5]);
-        assert!(store.get("nobody").await.expect("read").is_none());
+        let bytes = fs::read(&from).expect("read");
+        let whole = bytes.len() as u64;
+        for (first, length) in [
+            (0, whole),
+            (0, 1),
+            (5, 0),
+            (7, CHUNK as u64),
+            (whole - 1, 9),
+            (whole, 1),
+            (9, u64::MAX),
+        ] {
+            let found = store.find("id").await.expect("read").expect("there");
+            assert_eq!(found.bytes, whole);
+            let got = found.read(first, length).await.expect("read");
+            let end = first.saturating_add(length).min(whole);
+            assert_eq!(got.bytes, end - first);
+            let parts: Vec<Bytes> = got.body.map(|part| part.expect("read")).collect().await;
+            assert_eq!(parts.concat(), bytes[first as usize..end as usize], "{first} {length}");
+        }
+        assert!(store.find("nobody").await.expect("read").is_none());
     }
 }

@@ -2,13 +2,24 @@
 
 use std::sync::Arc;
 
-use super::{filter::Filter, recorder, spec::StreamSpec};
+use super::{audiofork, filter::Filter, recorder, spec::StreamSpec};
 
 /// Streams and recordings of calls that begin.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     pub streams: Vec<Configured>,
     pub recording: Option<Recordings>,
+    /// Whether and where to events of the manager and the dialplan may send audio.
+    pub audiofork: Option<audiofork::Settings>,
+}
+
+impl Settings {
+    /// The certificates of the configured stream of this name, which a stream that is asked for may
+    /// use: it can't name files of this machine itself.
+    pub fn certificates(&self, name: &str) -> Option<Arc<rustls::ClientConfig>> {
+        let named = self.streams.iter().filter(|stream| stream.spec.name == name);
+        named.filter_map(|stream| stream.spec.reach.tls.clone()).next()
+    }
 }
 
 /// A stream of every call that the filter admits.

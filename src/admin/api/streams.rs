@@ -67,7 +67,16 @@ pub async fn start(
     Json(asked): Json<StartStream>,
 ) -> Result<(StatusCode, Answer<Started>), Problem> {
     let whom = Whom { call: asked.call, channel: asked.channel }.read()?;
-    let spec = asked.stream.read(None).map_err(|faults| {
+    let tls = match asked.stream.tls.as_str() {
+        "" => None,
+        name => Some(office.settings.load().taps.certificates(name).ok_or_else(|| {
+            Problem::bad_request(
+                "\"tls\" names no configured stream that has certificates",
+                "write the \"name\" of one of \"streams\" with ca_file or cert_file",
+            )
+        })?),
+    };
+    let spec = asked.stream.read(tls).map_err(|faults| {
         let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
         Problem::bad_request(faults.join("; "), "GET /api/v1/openapi.json describes a stream")
     })?;

@@ -1,6 +1,12 @@
 //! As jambonz' `listen` does it: a first message in JSON that says what follows, then binary frames
-//! of signed 16-bit samples: mono is the caller, stereo has the caller left and the agent right, as
-//! jambonz does, mixed is both.
+//! of signed 16-bit samples.
+//!
+//! Which side is first: jambonz hands `mixType` to FreeSWITCH's mod_audio_fork on the endpoint of the
+//! call's own far party (jambonz-feature-server, lib/tasks/listen.js). There `mono` is the read
+//! stream, what FreeSWITCH reads from that endpoint, so the caller; `stereo` sets SMBF_STEREO and
+//! not SMBF_STEREO_SWAP, with which switch_core_media_bug_read (FreeSWITCH,
+//! src/switch_core_media_bug.c) puts the read stream left and the write stream, what the caller is
+//! sent, right. So the caller is first and the agent second: the other way round than a recording.
 
 use bytes::Bytes;
 use serde_json::json;
