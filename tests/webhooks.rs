@@ -221,3 +221,41 @@ async fn what_a_receiver_missed_it_gets_when_it_is_back_though_the_gateway_was_s
     .await;
     stop(second).await;
 }
+
+#[tokio::test]
+async fn a_disk_without_a_byte_left_delays_webhooks_and_loses_none() {
+    let Some(disk) = support::disk::SmallDisk::mount(4) else { return };
+    let Some(mut receiver) = Receiver::node(&[]).await else { return };
+    let gateway = gateway(&disk.path().join("state"), receiver.port, json!({})).await;
+    let mut phone = Phone::ready(&gateway, "2001").await;
+    let story = ["call_began", "call_rang", "call_answered", "call_ended"];
+    call(&gateway, &mut phone).await;
+    for event in story {
+        assert_eq!(receiver.next().await["body"]["event"], event);
+    }
+    disk.fill();
+    assert!(disk.is_full());
+    // Calls notice nothing.
+    call(&gateway, &mut phone).await;
+    call(&gateway, &mut phone).await;
+    soon("the alarm of the call table", async {
+        while gateway.metric("goastgateway_call_table_up") > 0.0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    disk.make_room();
+    let mut told: Vec<(String, String)> = Vec::new();
+    while told.len() < 2 * story.len() {
+        let body = receiver.next().await["body"].clone();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        told.push((text(&body["call"]["id"]), text(&body["event"])));
+    }
+    let calls: std::collections::BTreeSet<_> = told.iter().map(|(id, _)| id.clone()).collect();
+    assert_eq!(calls.len(), 2, "{told:?}");
+    for id in calls {
+        let of = told.iter().filter(|(of, _)| *of == id).map(|(_, event)| event.as_str());
+        assert_eq!(of.collect::<Vec<_>>(), story);
+    }
+    stop(gateway).await;
+}

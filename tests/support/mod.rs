@@ -5,6 +5,7 @@
 //! into a failure.
 #![allow(dead_code)]
 
+pub mod disk;
 pub mod manager;
 pub mod v1;
 

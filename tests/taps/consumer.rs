@@ -1,10 +1,16 @@
 //! Consumers in this process, well-behaved ones and rude ones.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::mpsc,
     task::JoinHandle,
@@ -33,6 +39,7 @@ pub struct Connection {
 pub struct Consumer {
     pub address: SocketAddr,
     pub connections: mpsc::Receiver<Connection>,
+    tries: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -65,7 +72,35 @@ impl Consumer {
                 });
             }
         });
-        Self { address, connections, task }
+        Self { address, connections, tries: Arc::default(), task }
+    }
+
+    /// Behind TLS; whoever can't agree on that is nobody.
+    pub async fn with_tls(tls: Arc<rustls::ServerConfig>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (tell, connections) = mpsc::channel(100);
+        let tries = Arc::<AtomicUsize>::default();
+        let counted = tries.clone();
+        let acceptor = tokio_rustls::TlsAcceptor::from(tls);
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let (tell, acceptor) = (tell.clone(), acceptor.clone());
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    if let Some(connection) = serve(stream, usize::MAX).await {
+                        let _ = tell.send(connection).await;
+                    }
+                });
+            }
+        });
+        Self { address, connections, tries, task }
+    }
+
+    /// How often a consumer behind TLS was tried.
+    pub fn tries(&self) -> usize {
+        self.tries.load(Ordering::SeqCst)
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -74,7 +109,10 @@ impl Consumer {
 }
 
 #[allow(clippy::result_large_err)]
-async fn serve(stream: TcpStream, most: usize) -> Option<Connection> {
+async fn serve<S>(stream: S, most: usize) -> Option<Connection>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut connection = Connection::default();
     let seen = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
         connection.path = request.uri().to_string();
@@ -130,7 +168,7 @@ pub enum Rude {
 /// A rude consumer; counts its connections.
 pub struct Boor {
     pub address: SocketAddr,
-    pub tries: Arc<std::sync::atomic::AtomicUsize>,
+    pub tries: Arc<AtomicUsize>,
     pub served: mpsc::Receiver<Connection>,
     task: JoinHandle<()>,
 }
@@ -145,12 +183,12 @@ impl Boor {
     pub async fn start(rude: Rude) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let tries = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let tries = Arc::new(AtomicUsize::new(0));
         let counted = tries.clone();
         let (tell, served) = mpsc::channel(10);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let nth = counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                let nth = counted.fetch_add(1, Ordering::SeqCst);
                 let tell = tell.clone();
                 tokio::spawn(async move {
                     match rude {

@@ -1,0 +1,86 @@
+//! A disk without a byte left: recordings stop with an alarm, calls go on, and when there is room
+//! again the next call is recorded.
+
+use serde_json::json;
+
+use crate::{
+    support::{disk::SmallDisk, frame, talking},
+    *,
+};
+
+fn is_failed(what: &What) -> bool {
+    matches!(what, What::RecordingFailed { .. })
+}
+
+fn is_started(what: &What) -> bool {
+    matches!(what, What::RecordingStarted { .. })
+}
+
+#[tokio::test]
+async fn a_disk_without_a_byte_left_ends_recordings_until_there_is_room_and_no_call() {
+    let Some(disk) = SmallDisk::mount(8) else { return };
+    let kept = tempfile::tempdir().unwrap();
+    let (spool, kept) = (disk.path().join("spool"), kept.path().to_owned());
+    let settings = json!({ "spool": spool, "directory": kept, "min_free_mib": 1 });
+    let gateway = Gateway::with(|config| config["recording"] = settings, json!({})).await;
+    let mut feed = gateway.exchange.feed.subscribe("test");
+    let taps = gateway.exchange.taps.clone();
+    let mut events = taps.take_events().unwrap();
+    let (mut pbx, mut phone) = talking(&gateway, "2001").await;
+    let first = taps.list()[0].facts.call_id;
+    let numbered = |n: usize| (frame(2 * n as u16 + 1), frame(2 * n as u16 + 2));
+    let mut conversation = Conversation::new(numbered);
+    conversation.go_on(&mut pbx, &mut phone, 60).await;
+    events_until(&mut events, "the recording's begin", is_started).await;
+
+    disk.fill();
+    assert!(disk.is_full());
+    let mut told = Vec::new();
+    while !told.iter().any(|event: &TapEvent| is_failed(&event.what)) {
+        assert!(conversation.go_on(&mut pbx, &mut phone, 5).await.said < 2_000, "{told:?}");
+        while let Ok(event) = events.0.try_recv() {
+            told.push(event);
+        }
+    }
+    let failed = told.iter().find(|event| is_failed(&event.what)).unwrap();
+    let What::RecordingFailed { reason, .. } = &failed.what else { unreachable!() };
+    assert!(reason.contains("the disk is nearly full"), "{reason}");
+    assert!(taps.is_disk_full());
+    // The call goes on, and so does the next one: neither is recorded.
+    conversation.go_on(&mut pbx, &mut phone, 50).await;
+    let (mut other_pbx, mut other_phone) = talking(&gateway, "2002").await;
+    let other = talk_of(&mut other_pbx, &mut other_phone, 50, numbered).await;
+    events_until(&mut events, "the next call's alarm", is_failed).await;
+    other_pbx.hang_up().await;
+    assert_accounted(&mut feed, &other).await;
+
+    disk.make_room();
+    let (mut next_pbx, mut next_phone) = talking(&gateway, "2003").await;
+    let next = talk_of(&mut next_pbx, &mut next_phone, 50, numbered).await;
+    next_pbx.hang_up().await;
+    assert_accounted(&mut feed, &next).await;
+    let stored = |what: &What| matches!(what, What::RecordingStored { .. });
+    let told = events_until(&mut events, "the next recording's place", |what| {
+        matches!(what, What::RecordingStored { .. })
+    })
+    .await;
+    let mut ids: Vec<_> =
+        told.iter().filter(|event| stored(&event.what)).map(|event| event.call.call_id).collect();
+    if ids.contains(&first) {
+        // What the full disk had let through of the first call came to its place meanwhile.
+        let more = events_until(&mut events, "the next recording's place", stored).await;
+        ids.extend(more.iter().filter(|event| stored(&event.what)).map(|e| e.call.call_id));
+    }
+    assert!(!taps.is_disk_full());
+    let last = ids.iter().rev().find(|id| **id != first).expect("the next call's");
+    let file = hound::WavReader::open(kept.join(format!("{last}.wav"))).unwrap();
+    assert!(file.duration() as usize / 320 >= next.slots, "{next:?}");
+    // The first one's is as long as the disk let it be, and playable.
+    until("the first recording", || kept.join(format!("{first}.wav")).exists()).await;
+    let file = hound::WavReader::open(kept.join(format!("{first}.wav"))).unwrap();
+    assert!(file.duration() > 0);
+
+    let talk = conversation.go_on(&mut pbx, &mut phone, 5).await;
+    pbx.hang_up().await;
+    assert_accounted(&mut feed, &talk).await;
+}
