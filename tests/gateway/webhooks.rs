@@ -1,8 +1,6 @@
 //! Webhooks, as receivers see them that users would write: in Node and in Python, verifying every
 //! signature.
 
-mod support;
-
 use std::{
     io::{BufRead, BufReader},
     path::Path,
@@ -10,8 +8,8 @@ use std::{
     time::Duration,
 };
 
+use crate::support::{Gateway, Pbx, Phone, soon};
 use serde_json::{Value, json};
-use support::{Gateway, Pbx, Phone, soon};
 use tokio::sync::mpsc;
 
 const SECRET: &str = "a secret of the tests, 32 bytes long";

@@ -1,7 +1,5 @@
 //! The real program and its signals: SIGHUP and SIGTERM under a running call lose no frame.
 
-mod support;
-
 use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
@@ -11,8 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{
+    Doors, Gateway, Got, PATIENCE, Pbx, Phone, base_config, frame, soon, talking,
+};
 use serde_json::{Value, json};
-use support::{Doors, Gateway, Got, PATIENCE, Pbx, Phone, base_config, frame, soon, talking};
 use tokio::{io::AsyncReadExt, net::TcpStream};
 
 /// The program, its files, and what it says.
@@ -28,7 +28,7 @@ struct Program {
 impl Program {
     fn start(change: impl FnOnce(&mut Value)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (cert, _) = support::write_certificate(folder.path());
+        let (cert, _) = crate::support::write_certificate(folder.path());
         let config = folder.path().join("goastgateway.json");
         let groups = folder.path().join("gag_groups.json");
         let mut settings = base_config(folder.path());
@@ -152,10 +152,10 @@ async fn sighup_under_a_running_call_loses_no_frame_and_the_new_configuration_is
 async fn sighup_takes_a_new_certificate_and_new_secrets_without_dropping_a_phone() {
     let mut program = Program::start(|_| {});
     let mut phone = Phone::ready(&program.doors, "2001").await;
-    support::write_certificate(program.folder.path());
+    crate::support::write_certificate(program.folder.path());
     program.rewrite(|c| {
         c["jwt_secret"] = json!("another secret that is long enough, 0123456789");
-        c["jwt_secret_previous"] = json!(support::SECRET);
+        c["jwt_secret_previous"] = json!(crate::support::SECRET);
     });
     program.signal("HUP");
     program.wait("configuration reloaded");
@@ -275,7 +275,7 @@ async fn a_port_that_is_taken_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let folder = tempfile::tempdir().unwrap();
-    support::write_certificate(folder.path());
+    crate::support::write_certificate(folder.path());
     let mut settings = base_config(folder.path());
     settings["browser_addr"] = json!(address);
     for key in ["asterisk_addr", "admin_addr"] {
@@ -293,9 +293,10 @@ async fn a_port_that_is_taken_is_named() {
 #[tokio::test]
 async fn no_token_and_no_secret_is_in_the_log_whatever_the_level() {
     let mut program = Program::start(|c| c["log_level"] = json!("DEBUG"));
-    let good = support::token("2001");
-    let bad = support::sign(&json!({ "ext": "2001", "exp": 4_000_000_000u64 }), "wrong secret");
-    let origin = [("origin", support::ORIGIN)];
+    let good = crate::support::token("2001");
+    let bad =
+        crate::support::sign(&json!({ "ext": "2001", "exp": 4_000_000_000u64 }), "wrong secret");
+    let origin = [("origin", crate::support::ORIGIN)];
     for token in [&good, &bad] {
         let _ = Phone::open(&program.doors, &format!("/phone?token={token}"), &origin).await;
     }
@@ -307,7 +308,7 @@ async fn no_token_and_no_secret_is_in_the_log_whatever_the_level() {
     program.wait("stopped");
     let log = program.said.join("\n");
     assert!(log.contains("token_signature"), "{log}");
-    for secret in [good.as_str(), bad.as_str(), support::SECRET, "eyJ"] {
+    for secret in [good.as_str(), bad.as_str(), crate::support::SECRET, "eyJ"] {
         assert!(!log.contains(secret), "«{secret}» in {log}");
     }
 }
@@ -316,7 +317,7 @@ async fn no_token_and_no_secret_is_in_the_log_whatever_the_level() {
 async fn a_flood_of_lines_in_a_name_cannot_fake_a_line_of_the_log() {
     let mut program = Program::start(|_| {});
     let mut pbx = Pbx::connect(&program.doors).await;
-    let mut start = support::media_start(json!({}));
+    let mut start = crate::support::media_start(json!({}));
     start["connection_id"] = json!("x\n2026-01-01 INFO call ended ending=\"fake\"");
     start["channel"] = json!("y\r\nfake");
     pbx.send(start.to_string()).await;

@@ -14,11 +14,8 @@ use goastgateway::{
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use crate::{
-    held, id,
-    support::{Gateway, Pbx, frame, media_start, soon, v1::Page},
-    talking,
-};
+use super::{held, id, talking};
+use crate::support::{Gateway, Pbx, frame, media_start, soon, v1::Page};
 
 fn desk(gateway: &Gateway) -> mpsc::Receiver<ToDesk> {
     let desk = gateway.exchange.desk.open().expect("nobody else has opened it");

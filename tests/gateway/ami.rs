@@ -1,12 +1,10 @@
 //! Asterisk's manager, as far as a fake one shows it: what is sent, what is not, and what happens
 //! without it.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
+use crate::support::{Gateway, Got, Pbx, Phone, manager::Manager, soon};
 use serde_json::json;
-use support::{Gateway, Got, Pbx, Phone, manager::Manager, soon};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 #[tokio::test]
@@ -43,7 +41,7 @@ async fn after_the_answer_hangup_goes_over_the_calls_own_socket() {
     let manager = Manager::new().await;
     let gateway = manager.gateway().await;
     let mut session = manager.accept(&gateway).await;
-    let (mut pbx, mut phone) = support::talking(&gateway, "2001").await;
+    let (mut pbx, mut phone) = crate::support::talking(&gateway, "2001").await;
     phone.say("HANGUP").await;
     pbx.expect("HANGUP").await;
     // The next thing that the manager hears is another call's.
@@ -89,7 +87,7 @@ async fn a_channel_name_that_is_a_pattern_or_a_line_break_never_reaches_the_mana
     let mut session = manager.accept(&gateway).await;
     for channel in ["/.*/", "x\r\nAction: Originate"] {
         let mut pbx = Pbx::connect(&gateway).await;
-        let mut start = support::media_start(json!({ "WS_EXTEN": "2999" }));
+        let mut start = crate::support::media_start(json!({ "WS_EXTEN": "2999" }));
         start["channel"] = json!(channel);
         pbx.send(start.to_string()).await;
         pbx.expect("HANGUP").await;
@@ -103,7 +101,7 @@ async fn a_channel_name_that_is_a_pattern_or_a_line_break_never_reaches_the_mana
 async fn the_manager_is_reached_over_tls_and_only_with_a_certificate_that_is_trusted() {
     use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
     let folder = tempfile::tempdir().unwrap();
-    let (cert, key) = support::write_certificate(folder.path());
+    let (cert, key) = crate::support::write_certificate(folder.path());
     let server = rustls::ServerConfig::builder_with_provider(
         rustls::crypto::aws_lc_rs::default_provider().into(),
     )
@@ -117,7 +115,7 @@ async fn the_manager_is_reached_over_tls_and_only_with_a_certificate_that_is_tru
     .unwrap();
     let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(server));
     let other = tempfile::tempdir().unwrap();
-    let (stranger, _) = support::write_certificate(other.path());
+    let (stranger, _) = crate::support::write_certificate(other.path());
     for (authority, trusted) in [(&cert, true), (&stranger, false)] {
         let manager = Manager::new().await;
         let mut settings = manager.settings();

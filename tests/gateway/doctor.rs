@@ -1,14 +1,12 @@
 //! `goastgateway doctor`, with managers of every kind: what it says, and with which code it ends.
 
-mod support;
-
 use std::{
     path::{Path, PathBuf},
     process::Command,
 };
 
+use crate::support::manager::{Action, Manager};
 use serde_json::{Value, json};
-use support::manager::{Action, Manager};
 
 /// A folder with a good configuration, but for what a test changes.
 struct House {
@@ -19,7 +17,7 @@ struct House {
 impl House {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        support::write_certificate(folder.path());
+        crate::support::write_certificate(folder.path());
         Self { folder, listeners: Vec::new() }
     }
 
@@ -29,7 +27,7 @@ impl House {
 
     /// The configuration, written.
     fn write(&mut self, change: impl FnOnce(&mut Value)) -> PathBuf {
-        let mut config = support::base_config(self.folder.path());
+        let mut config = crate::support::base_config(self.folder.path());
         for key in ["asterisk_addr", "browser_addr", "admin_addr"] {
             config[key] = json!(format!("127.0.0.1:{}", self.free_port()));
         }

@@ -1,13 +1,11 @@
 //! The call table: what is in it, who may ask for it, and that nothing that goes wrong with it
 //! costs a call anything.
 
-mod support;
-
 use std::{path::Path, time::Duration};
 
+use crate::support::{Gateway, Pbx, Phone, soon};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use support::{Gateway, Pbx, Phone, soon};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -105,7 +103,7 @@ async fn a_phone_is_live_with_its_device_its_presence_and_whether_it_could_ring(
     let state = tempfile::tempdir().unwrap();
     let gateway = gateway(state.path()).await;
     let device = json!({ "device": "Firefox on the desk" });
-    let mut page = support::v1::Page::log_in_with(&gateway, "2001", device).await;
+    let mut page = crate::support::v1::Page::log_in_with(&gateway, "2001", device).await;
     let presence =
         json!({ "type": "presence", "state": "wrapup", "seconds": 60, "reason": "notes" });
     page.done(presence).await;

@@ -4,10 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::{
-    support::{Gateway, Got, Pbx, frame, v1::Page},
-    talking,
-};
+use super::talking;
+use crate::support::{Gateway, Got, Pbx, frame, v1::Page};
 
 #[tokio::test]
 async fn a_reload_in_mid_call_comes_back_into_it() {

@@ -1,11 +1,11 @@
 //! Who gets in, and what a stranger or a flood can't do: one test for each limit.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
+use crate::support::{
+    Gateway, Got, ORIGIN, Pbx, Phone, SECRET, frame, sign, soon, talking, tls, token,
+};
 use serde_json::{Value, json};
-use support::{Gateway, Got, ORIGIN, Pbx, Phone, SECRET, frame, sign, soon, talking, tls, token};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

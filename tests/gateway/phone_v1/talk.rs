@@ -3,11 +3,8 @@
 use goastgateway::exchange::line::CallEvent;
 use serde_json::json;
 
-use crate::{
-    held, id,
-    support::{Gateway, Got, Pbx, frame, v1::Page},
-    talking,
-};
+use super::{held, id, talking};
+use crate::support::{Gateway, Got, Pbx, frame, v1::Page};
 
 #[tokio::test]
 async fn a_held_far_end_hears_music_and_the_phone_hears_nothing() {

@@ -1,9 +1,6 @@
 //! The phone protocol, version 1, over real sockets: every message and every error of
 //! docs/phone-protocol.md. All that is said and heard is held against the schema.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod back;
 mod calls;
 mod control;
@@ -11,9 +8,9 @@ mod devices;
 mod login;
 mod talk;
 
+use crate::support::{Gateway, Pbx, v1::Page};
 use goastgateway::call::CallId;
 use serde_json::{Value, json};
-use support::{Gateway, Pbx, v1::Page};
 
 pub const PROTOCOL: &str = "goastgateway.v1";
 pub const NOBODY: &str = "6f1c7b52-8a0e-4a43-9d3b-0b9ad2f8a111";

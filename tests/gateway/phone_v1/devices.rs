@@ -2,11 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    PROTOCOL,
-    support::{Gateway, Pbx, Phone, frame, token, v1::Page},
-    talking,
-};
+use super::{PROTOCOL, talking};
+use crate::support::{Gateway, Pbx, Phone, frame, token, v1::Page};
 
 async fn ring_all() -> Gateway {
     Gateway::with(|c| c["duplicate_login"] = json!("ring_all"), json!({})).await

@@ -1,8 +1,6 @@
 //! The call table in a real PostgreSQL, which this test starts as a user without rights, on a port
 //! of its own; where there is none, it says so and skips.
 
-mod support;
-
 use std::{
     fs,
     os::unix::process::CommandExt,
@@ -11,8 +9,8 @@ use std::{
     time::Duration,
 };
 
+use crate::support::{Gateway, Pbx, soon};
 use serde_json::json;
-use support::{Gateway, Pbx, soon};
 use tokio_postgres::{Client, NoTls};
 
 /// Where Debian has its programs, newest first.

@@ -4,11 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::{
-    NOBODY, PROTOCOL,
-    support::{Gateway, SECRET, frame, sign, token, v1::Page},
-    talking,
-};
+use super::{NOBODY, PROTOCOL, talking};
+use crate::support::{Gateway, SECRET, frame, sign, token, v1::Page};
 
 #[tokio::test]
 async fn a_page_logs_in_is_rung_answers_talks_and_hangs_up() {

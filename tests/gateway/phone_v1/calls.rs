@@ -5,10 +5,8 @@ use std::time::Instant;
 use goastgateway::{call::record::Caller, exchange::line::CallEvent};
 use serde_json::{Value, json};
 
-use crate::{
-    id,
-    support::{Gateway, Pbx, media_start, v1::Page},
-};
+use super::id;
+use crate::support::{Gateway, Pbx, media_start, v1::Page};
 
 #[tokio::test]
 async fn a_page_learns_who_calls_whom_and_the_variables_that_it_may_see() {

@@ -1,13 +1,11 @@
 //! What the Go gateway gets wrong, and this one does not: a test for each, named after it.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
+use crate::support::{Gateway, Got, Pbx, Phone, frame, media_start, soon, talking};
 use bytes::Bytes;
 use futures_util::SinkExt;
 use serde_json::{Value, json};
-use support::{Gateway, Got, Pbx, Phone, frame, media_start, soon, talking};
 use tokio_tungstenite::tungstenite::Message;
 
 fn groups(strategy: &str, timeout: f64) -> Value {

@@ -2,10 +2,13 @@
 //! when the manager is rude, slow or gone. The phone here is a mailbox: what phones say over their
 //! sockets is tested elsewhere.
 
-mod support;
-
 use std::{future::poll_fn, time::Duration};
 
+use crate::support::{
+    Gateway, Pbx,
+    manager::{Action, Manager, Session},
+    media_start, soon,
+};
 use goastgateway::{
     call::{
         CallId, Extension, LoginId,
@@ -22,11 +25,6 @@ use goastgateway::{
     report::feed::{Happened, What as Happening},
 };
 use serde_json::json;
-use support::{
-    Gateway, Pbx,
-    manager::{Action, Manager, Session},
-    media_start, soon,
-};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
