@@ -54,6 +54,8 @@ describe('without a call', () => {
     const ended = { how: 'notPassed', reason: 'busy', to: '2003', talkMs: 0, at: NOW - 1800000, name: 'Alice', number: '1' };
     const { tone, text } = shown({}, { ended }).line;
     assert.deepEqual([tone, text[0], text[1].who, text[1].to], ['warn', 'ended.notPassed.busy', 'Alice', '2003']);
+    assert.equal(shown({}, { ended }).line.callBack, '1', 'and can be called back');
+    assert.equal(shown({ features: { hold: true, dial: false, dtmf: false, transfer: false } }, { ended }).line.callBack, null);
     assert.equal(shown({}, { ended: { ...ended, reason: 'fault' } }).line.text[0], 'ended.notPassed');
     assert.equal(shown({}, { ended: { ...ended, how: 'passed' } }).line, null, 'one that was taken is soon forgotten');
   });

@@ -108,6 +108,8 @@ describe('an incoming call', () => {
     assert.equal(await page.title(), 'Ready · Extension 2001');
     assert.match(await text('#just-now'), /Missed call from Alice Example/);
     assert.match(await text('.badge'), /1/);
+    await page.click('#call-back');
+    assert.deepEqual(await asked(page, 'dial'), [['dial', '0312345678']]);
   });
 
   test('comes before a dialog that is open, and takes Enter from a number that is being typed', async () => {
@@ -276,6 +278,17 @@ describe('what a person chooses', () => {
     await page.reload();
     await page.waitForSelector('h1');
     assert.equal((await asked(page, 'prefer'))[0][1].microphone, 'm2');
+  });
+
+  test('this device gets a name, and the others of the extension are listed', async () => {
+    await page.evaluate(() => window.fake.put({ devices: [{ name: 'Mobile', since: new Date(), isThis: false }, { name: 'Chrome, Linux', since: new Date(), isThis: true }] }));
+    assert.match(await text('#detail'), /Also logged in: Mobile/);
+    await page.click('#settings');
+    assert.match(await text('.where'), /Mobile.*Chrome, Linuxthis device/);
+    assert.equal(await page.getAttribute('#set-deviceName', 'placeholder'), 'Chrome, Linux');
+    await page.fill('#set-deviceName', ' Front desk ');
+    await press('Tab');
+    assert.equal((await asked(page, 'prefer')).at(-1)[1].deviceName, 'Front desk');
   });
 
   test('language and colours', async () => {

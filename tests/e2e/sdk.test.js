@@ -65,6 +65,19 @@ async function assertTone(page) {
   assert.ok(share > 0.7, `the tone is heard ${share} of the time`);
 }
 
+test('before the first call the way to the gateway is measured, with the sound of a call on it', async (t) => {
+  const page = await browser.openPhone(house.link('2002'));
+  const report = await page.evaluate((token) => import('/sdk/preflight.js').then(({ runPreflight }) => new Promise((done) => {
+    const preflight = runPreflight(token, { seconds: 3 });
+    preflight.on('completed', done);
+    preflight.on('failed', ({ message }) => done({ message }));
+  })), house.token('2001'));
+  assert.ok(report.stats, JSON.stringify(report));
+  t.diagnostic(`rtt ${report.stats?.rtt.average.toFixed(1)} ms, jitter ${report.stats?.jitter.average.toFixed(1)} ms, score ${report.stats?.mos.average.toFixed(2)}`);
+  assert.deepEqual([report.identity, report.totals.unanswered, report.microphone.state], ['2001', 0, 'granted']);
+  assert.ok(report.samples.length >= 4 && report.stats.rtt.average < 400, JSON.stringify(report));
+});
+
 test('a call of Asterisk rings the SDK, is answered, held, taken up again, hung up', async () => {
   const page = await phone('2001');
   const call = await house.call('2001', '--app', 'tone1000');

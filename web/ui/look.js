@@ -142,7 +142,9 @@ function lineOf(phone, ui, shown, now) {
   const stays = ended.how === 'missed' || ended.how === 'notPassed';
   const until = ended.at + (stays ? MISSED_SHOWN_MS : ENDED_SHOWN_MS);
   if (now >= until) return null;
-  return { tone: stays || ended.how === 'failed' ? 'warn' : 'calm', text: endedText(ended), until };
+  // Who was not reached wants to be called back.
+  const callBack = stays && ended.number && phone.features.dial && phone.link === 'ready' ? ended.number : null;
+  return { tone: stays || ended.how === 'failed' ? 'warn' : 'calm', text: endedText(ended), until, callBack, who: ended.name || ended.number };
 }
 
 /** Reasons that have a text of their own, by how the call went. */

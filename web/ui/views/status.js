@@ -31,10 +31,16 @@ export function presence({ look }, act) {
   }));
 }
 
+function callBack({ callBack: number, who }, act) {
+  const word = t('do.callNumber', { who });
+  return h('button.tool', { key: 'call-back', id: 'call-back', type: 'button', title: word, 'aria-label': word, onclick: () => act('callBack', number) }, icon('handset'));
+}
+
 /** What has just happened, until it is old. */
 export function justNow({ look }, act) {
   if (!look.line) return null;
   return h('div.just-now', { key: 'just-now', id: 'just-now', class: look.line.tone },
     h('p', null, say(look.line.text)),
+    look.line.callBack ? callBack(look.line, act) : null,
     h('button.tool', { key: 'dismiss', id: 'dismiss', type: 'button', title: t('do.dismiss'), 'aria-label': t('do.dismiss'), onclick: () => act('dismiss') }, icon('close')));
 }

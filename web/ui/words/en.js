@@ -133,7 +133,7 @@ export default {
   'do.allowMic': 'Allow the microphone',
   'do.allowNotify': 'Allow',
   'do.notNow': 'Not now',
-  'do.clearHistory': 'Clear the list',
+  'do.clearHistory': 'Clear',
   'do.callNumber': 'Call {who}',
   'do.test': 'Test',
   'do.testMic': 'Try it',
