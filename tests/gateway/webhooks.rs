@@ -222,7 +222,7 @@ async fn what_a_receiver_missed_it_gets_when_it_is_back_though_the_gateway_was_s
 
 #[tokio::test]
 async fn a_disk_without_a_byte_left_delays_webhooks_and_loses_none() {
-    let Some(disk) = support::disk::SmallDisk::mount(4) else { return };
+    let Some(disk) = crate::support::disk::SmallDisk::mount(4) else { return };
     let Some(mut receiver) = Receiver::node(&[]).await else { return };
     let gateway = gateway(&disk.path().join("state"), receiver.port, json!({})).await;
     let mut phone = Phone::ready(&gateway, "2001").await;
