@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::{
     admin,
-    asterisk::{audiofork, control, listener::AsteriskDoor},
+    asterisk::{ari, audiofork, control, listener::AsteriskDoor},
     config::{Config, TlsIdentity},
     exchange::Exchange,
     net::{
@@ -127,6 +127,11 @@ pub async fn run_with(
     if config.load().ami.is_some() {
         control::start(exchange.clone(), config.clone(), house.close_doors.clone());
         audiofork::start(&exchange, config.clone(), house.close_doors.clone());
+    }
+
+    let ari = config.load().ari.clone();
+    if let Some(ari) = ari {
+        ari::start(exchange.clone(), config.clone(), ari);
     }
 
     let asterisk =

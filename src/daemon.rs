@@ -234,6 +234,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("worker_threads", old.worker_threads != new.worker_threads),
         ("log_format", old.log.format != new.log.format),
         ("ami", old.ami != new.ami),
+        ("ari", old.ari != new.ari),
         ("state_dir", old.records.state_dir != new.records.state_dir),
         ("call_table", old.records.table.postgres != new.records.table.postgres),
         ("recording", recorder(old) != recorder(new)),

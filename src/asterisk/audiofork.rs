@@ -100,7 +100,8 @@ impl Forks {
             Request::Mute { id, direction, on } => {
                 let own = direction != Direction::Out;
                 let other = direction != Direction::In;
-                let (left, right) = if self.is_left(&whom) { (own, other) } else { (other, own) };
+                let (left, right) =
+                    if self.taps.is_left(&whom) { (own, other) } else { (other, own) };
                 let mute = |id| self.taps.mute_stream(id, left, right, on).is_ok();
                 reply.each("Cannot set mute flag", self.meant(&whom, id), mute);
             }
@@ -113,7 +114,7 @@ impl Forks {
             warn!(channel = %reply.channel.escape_debug(), "AudioFork: WsServer is not in audiofork's \"servers\"");
             return reply.refuse("WsServer is not in audiofork's \"servers\"");
         }
-        let form = options.form(&url, self.is_left(&whom));
+        let form = options.form(&url, self.taps.is_left(&whom));
         let spec = match form.read(settings.tls.clone()) {
             Ok(spec) => spec,
             Err(faults) => {
@@ -136,12 +137,6 @@ impl Forks {
                 Err(error) => reply.refuse(&error.to_string()),
             }
         });
-    }
-
-    /// Whether the channel's own voice is the left one: of a call of the gateway's the channel is
-    /// the phone's; of any other it is the far party's.
-    fn is_left(&self, whom: &Whom) -> bool {
-        self.taps.is_of_phone(whom)
     }
 
     /// The streams that are meant: one, if it is the channel's, or all; `None` where there is no

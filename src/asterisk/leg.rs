@@ -56,7 +56,10 @@ use crate::{
         wire::{Closed, Message, Turn, Wire},
     },
     report::{Report, time::Utc},
-    tap::TapLine,
+    tap::{
+        TapLine,
+        channel::{self, Ear},
+    },
 };
 
 /// Events of phones that may wait for a call: each phone that rings reserves two. It is a number
@@ -116,7 +119,12 @@ pub struct Leg<S> {
     /// Rings for everything that isn't audio.
     bell: Bell,
     actions: Vec<pacer::Action>,
+    /// It is no call: it brings one side of a channel that is listened to.
+    ear: Option<Arc<Ear>>,
 }
+
+/// A leg that brings audio to whoever listens.
+pub type Overheard<S> = (Wire<S>, Arc<Ear>);
 
 /// The far end, as far as Asterisk and its manager tell.
 #[derive(Default)]
@@ -172,12 +180,14 @@ where
             timer: Timer::new(first_message),
             bell: Bell::default(),
             actions: Vec::new(),
+            ear: None,
             context,
         }
     }
 
-    /// Serves the call to its end, and Asterisk's socket to its close.
-    pub async fn run(mut self) {
+    /// Serves the call to its end, and Asterisk's socket to its close. A leg that turns out to be no
+    /// call is handed back.
+    pub async fn run(mut self) -> Option<Overheard<S>> {
         let stop = self.context.stop.clone();
         let mut stop = Box::pin(stop.cancelled_owned());
         let mut stopped = false;
@@ -210,7 +220,12 @@ where
             })
             .await;
             match happening {
-                Happening::Turn(Turn::Text(text)) => self.text(&text),
+                Happening::Turn(Turn::Text(text)) => {
+                    self.text(&text);
+                    if let Some(ear) = self.ear.take() {
+                        return Some((self.wire, ear));
+                    }
+                }
                 Happening::Turn(Turn::Closed(closed)) => {
                     let _ = timeout(REASON_TIME, self.reason()).await;
                     self.asterisk_closed(closed);
@@ -234,6 +249,7 @@ where
             }
         }
         Box::pin(self.wire.close(1000, "")).await;
+        None
     }
 
     /// What is no audio. Before the wire is asked: whoever floods it uses up what the runtime lets
@@ -413,6 +429,21 @@ where
     fn start(&mut self, start: MediaStart) {
         let (config, exchange) = (self.context.config.clone(), self.context.exchange.clone());
         let format = self.format.unwrap_or(ControlFormat::Text);
+        match exchange.taps.channels.leg(&start.channel_id) {
+            channel::Leg::Call => {}
+            channel::Leg::Ear(ear) => {
+                self.report.retract();
+                self.ear = Some(ear);
+                return;
+            }
+            channel::Leg::Late => {
+                self.report.retract();
+                debug!(channel = %ForLog(&start.channel), "nobody listens to it any more: hung up");
+                self.command(Command::Hangup);
+                self.hangup_by = Some(Instant::now() + HANGUP_TIME);
+                return;
+            }
+        }
         exchange.format_seen(format, config.asterisk.format);
         if let Some(dialled) = start.variables.get(CALL_VARIABLE) {
             return self.start_dialled(dialled, &start);
@@ -802,7 +833,7 @@ mod tests {
             stop: CancellationToken::new(),
         };
         let leg = Leg::new(wire, CallId::from_uuid(uuid::Uuid::nil()), context);
-        let task = tokio::spawn(leg.run());
+        let task = tokio::spawn(async { assert!(leg.run().await.is_none()) });
         let mut asterisk = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
         asterisk.send(Message::text(START)).await.unwrap();
         (asterisk, task, exchange)

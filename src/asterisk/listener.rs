@@ -10,6 +10,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
 use super::{
+    ari::ear,
     fork,
     leg::{Leg, LegContext},
 };
@@ -98,9 +99,18 @@ impl AsteriskDoor {
     }
 }
 
-async fn call(accepted: Accepted, context: LegContext, _place: Arc<Place>) {
+async fn call(accepted: Accepted, context: LegContext, place: Arc<Place>) {
     let max_message = context.config.limits.asterisk_message;
     let Some(wire) = accepted.wire(max_message).await else { return };
     let id = CallId::from_uuid(uuid::Uuid::new_v4());
-    Box::pin(Leg::new(wire, id, context).run()).await;
+    let taps = context.exchange.taps.clone();
+    let leg = Box::pin(Leg::new(wire, id, context).run()).await;
+    if let Some((wire, ear)) = leg {
+        // Not among the calls: a stop doesn't wait for whoever listens.
+        let stop = taps.stopping();
+        taps.spawn(async move {
+            let _place = place;
+            ear::serve(wire, ear, stop).await;
+        });
+    }
 }

@@ -36,5 +36,6 @@ pub fn facts(
         to: dialled,
         extension: ext.as_str().to_owned(),
         variables: variables.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+        is_channel: false,
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn read(item: &Item) -> Option<AmiSettings> {
     })
 }
 
-fn required<'s>(
+pub(super) fn required<'s>(
     item: &Item<'s, '_>,
     section: &Section<'s, '_>,
     key: &'static str,

@@ -31,7 +31,7 @@ const KEYS: &[&str] = &[
     "max_phone_message", "max_asterisk_message",
     "resume_timeout", "call_waiting", "hold_music", "phone_variables", "caller_number_variable",
     "caller_name_variable", "frame_origins",
-    "worker_threads", "ami", "dial", "state_dir", "call_table", "webhooks", "api_tokens",
+    "worker_threads", "ami", "ari", "dial", "state_dir", "call_table", "webhooks", "api_tokens",
     "streams", "recording", "audiofork",
 ];
 
@@ -94,6 +94,7 @@ pub(super) fn parse(sheet: &Sheet) -> Option<Config> {
     let worker_threads = whole(&section, "worker_threads", 1..=256, usual as u32);
     let records = super::records::read(&section);
     let ami = section.get("ami").map(super::ami::read);
+    let ari = section.get("ari").map(super::ari::read);
     let dial = section.get("dial").map(super::dial::read);
     if section.get("dial").is_some() && section.get("ami").is_none() {
         section.warning("dial", "does nothing without \"ami\": Asterisk's manager dials");
@@ -111,6 +112,10 @@ pub(super) fn parse(sheet: &Sheet) -> Option<Config> {
         worker_threads: worker_threads? as usize,
         ami: match ami {
             Some(ami) => Some(ami?),
+            None => None,
+        },
+        ari: match ari {
+            Some(ari) => Some(ari?),
             None => None,
         },
         dial: match dial {

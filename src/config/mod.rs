@@ -8,6 +8,7 @@
 
 mod address;
 mod ami;
+mod ari;
 mod audiofork;
 mod check;
 mod dial;
@@ -38,6 +39,7 @@ use ipnet::IpNet;
 
 use crate::media::music::HoldMusic;
 pub use address::ListenAddrError;
+pub use ari::MAX_TAPPED_CHANNELS;
 pub use pattern::PatternError;
 use problem::Findings;
 pub use problem::{Problem, Problems};
@@ -67,6 +69,8 @@ pub struct Config {
     pub worker_threads: usize,
     /// Asterisk's manager; `None` does without it.
     pub ami: Option<AmiSettings>,
+    /// Asterisk's ARI, by which any of its channels can be listened to; `None` does without it.
+    pub ari: Option<AriSettings>,
     /// What phones may dial; `None` lets them dial and transfer nothing.
     pub dial: Option<DialSettings>,
     /// What is kept of calls, and who may ask for it.
@@ -84,6 +88,34 @@ pub struct AmiSettings {
     pub secret: Secret,
     /// `None` speaks plain TCP.
     pub tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+/// How to use Asterisk's ARI.
+#[derive(Debug, Clone)]
+pub struct AriSettings {
+    /// `http` or `https`, host, port and Asterisk's prefix; no slash at the end.
+    pub url: String,
+    pub username: String,
+    pub password: Secret,
+    /// The Stasis application, which is this gateway's alone.
+    pub app: String,
+    /// The section of websocket_client.conf by which Asterisk brings audio.
+    pub connection: String,
+    /// Whom to trust; `None` trusts whom the system trusts.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// Channels that may be listened to at once, at most [`MAX_TAPPED_CHANNELS`].
+    pub max_channels: usize,
+}
+
+impl PartialEq for AriSettings {
+    /// Whether both mean the same; certificates aside.
+    fn eq(&self, other: &Self) -> bool {
+        let of =
+            |s: &Self| (s.url.clone(), s.username.clone(), s.app.clone(), s.connection.clone());
+        of(self) == of(other)
+            && (&self.password, self.max_channels, self.tls.is_some())
+                == (&other.password, other.max_channels, other.tls.is_some())
+    }
 }
 
 /// What phones may dial, and how Asterisk does it.

@@ -66,7 +66,7 @@ const RECORDING_KEYS: &[&str] =
 const S3: &str = r#"{"bucket": "recordings", "region": "eu-central-1"}"#;
 const S3_KEYS: &[&str] = &["bucket", "endpoint", "region"];
 const ONLY: &str = r#"{"extension": ["20.*"], "direction": "in"}"#;
-const ONLY_KEYS: &[&str] = &["extension", "group", "direction", "variable"];
+const ONLY_KEYS: &[&str] = &["extension", "group", "channel", "direction", "variable"];
 const SPOOL: &str = "/var/lib/goastgateway/spool";
 const REGION: &str = "us-east-1";
 /// Half a day of one call; enough to notice in time.
@@ -307,6 +307,7 @@ fn filter(item: Option<&Item>) -> Option<Filter> {
     };
     let extensions = patterns(section.get("extension"));
     let groups = patterns(section.get("group"));
+    let channels = patterns(section.get("channel"));
     let mut variables = Vec::new();
     for (name, value) in texts(section.get("variable")) {
         match Pattern::new(&value) {
@@ -321,7 +322,13 @@ fn filter(item: Option<&Item>) -> Option<Filter> {
             }
         }
     }
-    Some(Filter { extensions: extensions?, groups: groups?, direction: direction?, variables })
+    Some(Filter {
+        extensions: extensions?,
+        groups: groups?,
+        channels: channels?,
+        direction: direction?,
+        variables,
+    })
 }
 
 const PATTERN: &str = "write a regular expression for the whole text, as in \"20.*\"";

@@ -99,6 +99,13 @@ impl Calls {
         self.table().by_channel.get(channel_id).copied()
     }
 
+    /// Whether a leg of ours has this name or unique id.
+    pub fn has_channel(&self, channel: &str) -> bool {
+        let table = self.table();
+        let is_it = |call: &CallEntry| *call.channel == *channel || *call.channel_id == *channel;
+        table.up.values().any(is_it)
+    }
+
     /// Tells a call's task; false if there is no such call, or it can't keep up.
     pub fn tell(&self, call: CallId, event: CallEvent) -> bool {
         let table = self.table();

@@ -32,6 +32,8 @@ pub struct Metrics {
     pub refused: Family<ReasonLabel, Counter>,
     pub reloads: Family<ReasonLabel, Counter>,
     pub ami_up: Gauge,
+    pub ari_up: Gauge,
+    pub channels_tapped: Gauge,
     pub records: RecordMetrics,
     /// What pages measure, once a second in a call.
     page_ms: Family<MeasureLabel, Histogram, fn() -> Histogram>,
@@ -146,6 +148,12 @@ impl Metrics {
                 Family::default()
             ),
             reloads: metric!("reloads", "Reloads of the configuration", Family::default()),
+            ari_up: metric!("ari_up", "Whether Asterisk's ARI is there", Gauge::default()),
+            channels_tapped: metric!(
+                "channels_tapped",
+                "Channels of Asterisk that are listened to through ARI",
+                Gauge::default()
+            ),
             ami_up: metric!("ami_up", "Whether Asterisk's manager is there", Gauge::default()),
             page_ms: metric!(
                 "page_milliseconds",

@@ -44,6 +44,8 @@ pub struct Report {
     anchor: Anchor,
     /// Whether the feed knows the call.
     told: bool,
+    /// It turned out to be no call.
+    retracted: bool,
     metrics: Arc<Metrics>,
     feed: Arc<Feed>,
 }
@@ -52,7 +54,14 @@ impl Report {
     pub fn new(id: CallId, now: Instant, metrics: Arc<Metrics>, feed: Arc<Feed>) -> Self {
         metrics.calls.inc();
         let anchor = Anchor::new(now, Utc::now());
-        Self { record: CallRecord::new(id, now), anchor, told: false, metrics, feed }
+        Self {
+            record: CallRecord::new(id, now),
+            anchor,
+            told: false,
+            retracted: false,
+            metrics,
+            feed,
+        }
     }
 
     fn tell(&mut self, what: What, at: Instant) {
@@ -133,7 +142,7 @@ impl Report {
     }
 
     pub fn ended(&mut self, ending: Ending, now: Instant) {
-        if self.record.ended.is_some() {
+        if self.record.ended.is_some() || self.retracted {
             return;
         }
         self.record.ended = Some((now, ending));
@@ -142,6 +151,13 @@ impl Report {
         self.count_audio();
         self.log(ending);
         self.tell(What::Ended, now);
+    }
+
+    /// It is no call: a leg that only brings audio. Nothing was told of it, and nothing will be.
+    pub fn retract(&mut self) {
+        if self.record.ended.is_none() && !std::mem::replace(&mut self.retracted, true) {
+            self.metrics.calls.dec();
+        }
     }
 
     fn count_audio(&self) {
@@ -192,7 +208,7 @@ impl Report {
 
 impl Drop for Report {
     fn drop(&mut self) {
-        if self.record.ended.is_none() {
+        if self.record.ended.is_none() && !self.retracted {
             warn!(call = %self.record.id, "the call's task failed");
             let now = self.record.answered.unwrap_or(self.record.began);
             self.ended(Ending::Fault, now);

@@ -22,7 +22,7 @@ use super::{
 
 impl Taps {
     /// Runs a task on the taps' own thread; false if that can't be had.
-    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> bool {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> bool {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if thread.is_none() && !self.stopping.is_cancelled() {
             match Thread::start() {

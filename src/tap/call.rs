@@ -188,6 +188,13 @@ impl CallTap {
         up.map(|(id, _)| *id).collect()
     }
 
+    /// Whether somebody listens: a stream that isn't over, or a recording.
+    pub fn is_wanted(&self) -> bool {
+        let state = self.state();
+        let recorded = state.recording.as_ref().is_some_and(|recording| !recording.is_over());
+        recorded || state.streams.values().any(|stream| !stream.is_over())
+    }
+
     /// Whether it is over and nobody listens: to be forgotten.
     pub fn is_forgotten(&self) -> bool {
         self.switch.over().is_some()

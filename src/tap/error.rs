@@ -6,6 +6,11 @@ pub enum StartError {
     /// It isn't up, or isn't answered yet.
     #[error("no such call")]
     NoSuchCall,
+    /// Asterisk has none of this name, or it is over.
+    #[error("Asterisk has no such channel")]
+    NoSuchChannel,
+    #[error("{0} channels are listened to, and more are not allowed (\"max_channels\" of \"ari\")")]
+    TooManyChannels(usize),
     /// For a channel that isn't a call of the gateway, and `ari` is not configured.
     #[error("no call of the gateway has this channel, and the configuration has no \"ari\"")]
     NoAri,

@@ -32,6 +32,9 @@ pub struct CallFacts {
     /// view carries them.
     #[serde(skip)]
     pub variables: BTreeMap<String, String>,
+    /// A channel of Asterisk that somebody asked for, and no call of the gateway.
+    #[serde(skip)]
+    pub is_channel: bool,
 }
 
 /// A stream: one consumer of one call.

@@ -10,6 +10,9 @@ pub struct Filter {
     /// The phone that answered.
     pub extensions: Vec<Pattern>,
     pub groups: Vec<Pattern>,
+    /// A channel of Asterisk that is listened to through ARI, by its name. Without any, calls of the
+    /// gateway are meant: who asks for a channel gets what he asks for.
+    pub channels: Vec<Pattern>,
     pub direction: Option<Direction>,
     /// A channel variable and what it has to hold.
     pub variables: Vec<(String, Pattern)>,
@@ -41,7 +44,11 @@ impl Filter {
         let one_of = |patterns: &[Pattern], text: &str| {
             patterns.is_empty() || patterns.iter().any(|pattern| pattern.admits(text))
         };
+        if call.is_channel && self.channels.is_empty() {
+            return false;
+        }
         one_of(&self.extensions, &call.extension)
+            && one_of(&self.channels, &call.channel)
             && one_of(&self.groups, &call.group)
             && self.direction.is_none_or(|direction| direction == call.direction)
             && self.variables.iter().all(|(name, pattern)| {
@@ -70,6 +77,7 @@ mod tests {
         let mut filter = Filter {
             extensions: vec![pattern("300[0-9]"), pattern("20.*")],
             groups: vec![pattern("support")],
+            channels: Vec::new(),
             direction: Some(Direction::In),
             variables: vec![("RECORD".to_owned(), pattern("yes|1"))],
         };
@@ -82,6 +90,19 @@ mod tests {
         filter.direction = None;
         filter.variables.push(("OTHER".to_owned(), pattern(".*")));
         assert!(!filter.admits(&call), "a variable that isn't there holds nothing");
+    }
+
+    #[test]
+    fn a_channel_that_was_asked_for_is_meant_only_where_channels_are_named() {
+        let channel = CallFacts {
+            channel: "PJSIP/trunk-00000001".to_owned(),
+            is_channel: true,
+            ..CallFacts::default()
+        };
+        let call = CallFacts { channel: "WebSocket/x/0x1".to_owned(), ..CallFacts::default() };
+        assert!(!Filter::default().admits(&channel) && Filter::default().admits(&call));
+        let trunks = Filter { channels: vec![pattern("PJSIP/trunk-.*")], ..Filter::default() };
+        assert!(trunks.admits(&channel) && !trunks.admits(&call));
     }
 
     #[test]

@@ -12,6 +12,7 @@
 pub mod audiofork;
 mod begin;
 mod call;
+pub mod channel;
 mod consumer;
 pub mod dialect;
 mod error;
@@ -47,6 +48,7 @@ use uuid::Uuid;
 
 use crate::call::CallId;
 use call::CallTap;
+use channel::Channels;
 pub use error::{FetchError, NotThere, StartError};
 use event::{EventSink, Events, StopReason, TapEvent, What};
 use facts::{CallFacts, StreamId, Whom};
@@ -79,6 +81,8 @@ pub struct Taps {
     pub products: Products,
     /// Calls that somebody pushes to us, by their id.
     forks: Mutex<HashMap<String, Weak<Fork>>>,
+    /// Channels of Asterisk that are no calls of the gateway.
+    pub channels: Channels,
 }
 
 impl Taps {
@@ -95,6 +99,7 @@ impl Taps {
             stopping: CancellationToken::new(),
             products: Products::default(),
             forks: Mutex::default(),
+            channels: Channels::default(),
         })
     }
 
@@ -132,7 +137,12 @@ impl Taps {
                 warn!(call = %tap.id(), name = %stream.spec.name, %error, "no stream");
             }
         }
-        for spec in self.products.streams_for(&tap.facts) {
+        // A profile is for calls of the gateway's groups and phones.
+        let profiles = match tap.facts.is_channel {
+            true => Vec::new(),
+            false => self.products.streams_for(&tap.facts),
+        };
+        for spec in profiles {
             if let Err(error) = self.begin_stream(&tap, Arc::new(spec), 0, "profile") {
                 warn!(call = %tap.id(), %error, "no stream");
             }
@@ -185,16 +195,29 @@ impl Taps {
         spec: StreamSpec,
         by: &str,
     ) -> Result<StreamId, StartError> {
-        let tap = self.tap(whom)?;
+        let tap = self.tap(whom).await?;
         let base = tap.slot_at(now());
         self.begin_stream(&tap, Arc::new(spec), base, by)
     }
 
-    fn tap(&self, whom: &Whom) -> Result<Arc<CallTap>, StartError> {
-        self.find(whom).ok_or(match whom {
-            Whom::Call(_) => StartError::NoSuchCall,
-            Whom::Channel(_) => StartError::NoAri,
-        })
+    /// The call; for a channel that is none of the gateway's, what ARI makes of it.
+    async fn tap(&self, whom: &Whom) -> Result<Arc<CallTap>, StartError> {
+        if let Some(tap) = self.find(whom) {
+            return Ok(tap);
+        }
+        let Whom::Channel(name) = whom else { return Err(StartError::NoSuchCall) };
+        let call = CallId::from_uuid(self.channels.ask(name).await?);
+        self.find(&Whom::Call(call)).ok_or(StartError::NoSuchChannel)
+    }
+
+    /// Whether somebody listens to a call.
+    pub fn is_wanted(&self, call: CallId) -> bool {
+        self.find(&Whom::Call(call)).is_some_and(|call| call.is_wanted())
+    }
+
+    /// Cancelled when everything is to end.
+    pub fn stopping(&self) -> CancellationToken {
+        self.stopping.clone()
     }
 
     /// Stops a stream in order: its consumer is told, and what it was owed is sent first.
@@ -216,9 +239,12 @@ impl Taps {
         if found { Ok(()) } else { Err(NotThere) }
     }
 
-    /// Whether it is a call of one of our phones: then the channel's own voice is the agent's.
-    pub fn is_of_phone(&self, whom: &Whom) -> bool {
-        self.find(whom).is_some_and(|call| !call.facts.extension.is_empty())
+    /// Whether what the channel says is left: of a call of one of our phones it is the agent's voice,
+    /// and a channel that ARI brings is heard from its own side. Not so of a call that is pushed.
+    pub fn is_left(&self, whom: &Whom) -> bool {
+        let is_ours =
+            |call: Arc<CallTap>| call.facts.is_channel || !call.facts.extension.is_empty();
+        self.find(whom).is_none_or(is_ours)
     }
 
     /// The streams of a call that `by` has started; `None` if there is no such call.
@@ -232,7 +258,7 @@ impl Taps {
         whom: &Whom,
         by: &str,
     ) -> Result<(), StartError> {
-        let tap = self.tap(whom)?;
+        let tap = self.tap(whom).await?;
         let base = tap.slot_at(now());
         self.begin_recording(&tap, base, by)
     }

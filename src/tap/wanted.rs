@@ -37,3 +37,13 @@ pub struct Recordings {
     pub always: bool,
     pub only: Filter,
 }
+
+impl Settings {
+    /// Channel variables that streams and recordings choose channels of Asterisk by.
+    pub fn variables_of_channels(&self) -> Vec<String> {
+        let streams = self.streams.iter().map(|stream| &stream.only);
+        let filters = streams.chain(self.recording.iter().map(|recording| &recording.only));
+        let named = filters.filter(|only| !only.channels.is_empty());
+        named.flat_map(|only| only.variables.iter().map(|(name, _)| name.clone())).collect()
+    }
+}

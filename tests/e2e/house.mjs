@@ -3,7 +3,7 @@
 // goes away; whatever dies, all of it is stopped.
 
 import { execFile, execFileSync, spawn } from 'node:child_process';
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -66,10 +66,10 @@ class Lines {
 }
 
 /**
- * @param {{config?: object, groups?: object, ami?: boolean}} [options]
- *   `ami`: the gateway logs in to Asterisk's manager
+ * @param {{config?: object, groups?: object, ami?: boolean, ari?: boolean}} [options]
+ *   `ami`: the gateway logs in to Asterisk's manager; `ari`: to its ARI
  */
-export async function build({ config = {}, groups = {}, ami = false } = {}) {
+export async function build({ config = {}, groups = {}, ami = false, ari = false } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'gateway-house-'));
   const [asteriskPort, browserPort, adminPort] = await freePorts(3);
   const file = (name) => join(folder, name);
@@ -95,6 +95,8 @@ export async function build({ config = {}, groups = {}, ami = false } = {}) {
   }));
   const managerWay = ami ? await freezableWay(Number(env.AMI_PORT)) : undefined;
   const manager = { host: '127.0.0.1', port: managerWay?.port, username: 'goastgateway', secret: env.AMI_SECRET };
+  const ariWay = ari ? await freezableWay(Number(env.HTTP_PORT)) : undefined;
+  const token = 'a-token-for-the-api-of-tests-0123456789';
   const settings = {
     asterisk_addr: `127.0.0.1:${asteriskPort}`,
     browser_addr: `127.0.0.1:${browserPort}`,
@@ -109,6 +111,13 @@ export async function build({ config = {}, groups = {}, ami = false } = {}) {
     jwt_secret: 'a-secret-for-tests-that-is-long-enough-0123456789',
     log_level: 'DEBUG',
     ...(ami ? { ami: manager } : {}),
+    ...(ari
+      ? {
+          ari: { url: `http://127.0.0.1:${ariWay.port}`, username: env.ARI_USER, password: env.ARI_SECRET, connection: 'ws-ext-endpoint' },
+          api_tokens: [token],
+          state_dir: '',
+        }
+      : {}),
     ...config,
   };
   const write = (changed = {}) => writeFileSync(file('goastgateway.json'), JSON.stringify({ ...settings, ...changed }));
@@ -116,9 +125,12 @@ export async function build({ config = {}, groups = {}, ami = false } = {}) {
   writeFileSync(file('gag_groups.json'), JSON.stringify(groups));
   const files = ['-c', file('goastgateway.json'), '-g', file('gag_groups.json')];
 
-  const gateway = spawn(binary(), files, { stdio: ['ignore', 'pipe', 'inherit'] });
-  const log = new Lines(gateway.stdout);
-  const exited = new Promise((done) => gateway.once('exit', (code, signal) => done(code ?? signal)));
+  const open = () => {
+    const process = spawn(binary(), files, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const ended = new Promise((done) => process.once('exit', (code, signal) => done(code ?? signal)));
+    return { process, log: new Lines(process.stdout), ended };
+  };
+  let { process: gateway, log, ended: exited } = open();
   const way = await freezableWay(browserPort);
   const house = {
     folder,
@@ -133,6 +145,32 @@ export async function build({ config = {}, groups = {}, ami = false } = {}) {
     origin: `https://127.0.0.1:${browserPort}`,
     /** The way to the manager, which can be cut. */
     managerWay,
+    ariWay,
+    /** The API; gives status and body. */
+    async api(method, path, body) {
+      const answer = await fetch(`http://127.0.0.1:${adminPort}/api/v1${path}`, {
+        method,
+        headers: { authorization: `Bearer ${token}`, ...(body ? { 'content-type': 'application/json' } : {}) },
+        body: body && JSON.stringify(body),
+      });
+      return { status: answer.status, body: answer.headers.get('content-type')?.includes('json') ? await answer.json() : await answer.arrayBuffer() };
+    },
+    /** Asterisk's ARI itself, past the gateway. */
+    async ari(path, method = 'GET') {
+      const login = Buffer.from(`${env.ARI_USER}:${env.ARI_SECRET}`).toString('base64');
+      const answer = await fetch(`http://127.0.0.1:${env.HTTP_PORT}/ari${path}`, { method, headers: { authorization: `Basic ${login}` } });
+      return answer.status === 204 ? undefined : answer.json();
+    },
+    /** The gateway ends by this signal, and another is started with the same settings. */
+    async restart(signal) {
+      gateway.kill(signal);
+      await exited;
+      ({ process: gateway, log, ended: exited } = open());
+      Object.assign(house, { gateway, log, exited });
+      await log.wait((line) => line.includes('listening for browsers'), 'listening for browsers');
+    },
+    /** Files of the rig's folder. */
+    list: (name) => readdirSync(join(rig, name)).map((file) => join(rig, name, file)),
     /** The commands that look at this house from outside. */
     async doctor() {
       const { stdout } = await run(binary(), ['doctor', '--json', ...files]).catch((error) => error);
@@ -178,6 +216,7 @@ export async function build({ config = {}, groups = {}, ami = false } = {}) {
     async tearDown() {
       way.close();
       managerWay?.close();
+      ariWay?.close();
       gateway.kill('SIGKILL');
       await exited;
       await closePbx();
@@ -190,6 +229,7 @@ export async function build({ config = {}, groups = {}, ami = false } = {}) {
       log.wait((line) => line.includes('listening for browsers'), 'listening for browsers'),
       exited.then((code) => Promise.reject(new Error(`the gateway ended with ${code}:\n${log.text}`))),
     ]);
+    if (ari) await log.wait((line) => line.includes("logged in to Asterisk's ARI"), 'logged in to ARI');
     if (ami) await log.wait((line) => line.includes("logged in to Asterisk's manager"), 'logged in to the manager');
   } catch (error) {
     await house.tearDown();

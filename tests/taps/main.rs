@@ -7,8 +7,10 @@ mod support;
 
 mod abuse;
 mod audiofork;
+mod channels;
 mod consumer;
 mod disk;
+mod fake_ari;
 mod recipes;
 mod recordings;
 mod streams;

@@ -97,10 +97,13 @@ impl From<StartError> for Problem {
     fn from(error: StartError) -> Self {
         let text = error.to_string();
         match error {
-            StartError::NoSuchCall => Problem::not_found(text),
+            StartError::NoSuchCall | StartError::NoSuchChannel => Problem::not_found(text),
             StartError::NoAri => Problem::conflict(text, "configure \"ari\", or name a call"),
             StartError::NoRecording => Problem::conflict(text, "configure \"recording\""),
             StartError::Recording => Problem::conflict(text, "stop it first"),
+            StartError::TooManyChannels(_) => {
+                Problem::conflict(text, "stop listening to one of them first")
+            }
             StartError::TooMany(_) => Problem::conflict(text, "stop one of them first"),
             StartError::Disk(_) => Problem::unavailable(text, "make room on the disk"),
             StartError::Stopping => Problem::unavailable(text, "try again when it is back"),

@@ -240,9 +240,18 @@ impl Look<'_> {
             &self.config.asterisk.addr,
             self.same_machine(),
             &self.config.asterisk.exten_search_pattern,
-            self.config.dial.as_ref().map(|dial| dial.connection.as_str()),
+            &self.named(),
         ));
         Ok(Some(sections))
+    }
+
+    /// The sections that this configuration names, and by which key.
+    fn named(&self) -> Vec<(&'static str, &str)> {
+        let dial = self.config.dial.as_ref();
+        let dial = dial.map(|dial| ("dial.connection", dial.connection.as_str()));
+        let ari = self.config.ari.as_ref();
+        let ari = ari.map(|ari| ("ari.connection", ari.connection.as_str()));
+        dial.into_iter().chain(ari).collect()
     }
 
     fn leading_here(&self, sections: &[judge::Section]) -> Option<String> {

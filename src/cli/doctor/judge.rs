@@ -187,7 +187,7 @@ pub fn websocket_client(
     addr: &ListenAddr,
     same_machine: bool,
     pattern: &ExtenPattern,
-    dial: Option<&str>,
+    named: &[(&str, &str)],
 ) -> Vec<Check> {
     const CHECK: &str = "websocket_client";
     let here: Vec<&Section> = sections
@@ -206,16 +206,16 @@ pub fn websocket_client(
     for section in &here {
         checks.extend(section_faults(CHECK, section));
     }
-    if let Some(dial) = dial {
-        match sections.iter().find(|section| section.name == dial) {
+    for (key, name) in named {
+        match sections.iter().find(|section| section.name == *name) {
             None => checks.push(Check::fault(
                 CHECK,
-                format!("has no section [{dial}], which dial.connection names"),
+                format!("has no section [{name}], which {key} names"),
                 "write it, or name one that leads to this gateway",
             )),
             Some(section) if !here.contains(&section) => checks.push(Check::fault(
                 CHECK,
-                format!("[{dial}], which dial.connection names, does not lead to {addr}"),
+                format!("[{name}], which {key} names, does not lead to {addr}"),
                 "name a section that does",
             )),
             Some(_) => {}
@@ -410,8 +410,9 @@ mod tests {
     fn faults_of_websocket_client_conf_are_named() {
         let pattern = ExtenPattern::new(r"ws-ext-(\w+)").unwrap();
         let addr = ListenAddr::AnyPort(8765);
-        let judge = |sections: &[Section], dial| {
-            states(&websocket_client(sections, &addr, true, &pattern, dial))
+        let judge = |sections: &[Section], dial: Option<&str>| {
+            let named: Vec<_> = dial.map(|name| ("dial.connection", name)).into_iter().collect();
+            states(&websocket_client(sections, &addr, true, &pattern, &named))
         };
         let good = config(&[
             ("Category-000000", "ws-ext-2001"),

@@ -1,10 +1,11 @@
 //! `goastgateway doctor`: looks at everything that has to fit together, and says of each thing that
 //! it is good or what to do.
 //!
-//! `own` looks at this machine's side, `asterisk` asks the manager, `judge` (pure) says what the
+//! `own` looks at this machine's side, `asterisk` asks the manager, `ari` asks ARI, `judge` (pure) says what the
 //! answers mean. Nothing is changed anywhere; the one call that it has Asterisk open leads back to
 //! this gateway and is hung up there.
 
+mod ari;
 mod asterisk;
 mod judge;
 mod own;
@@ -120,6 +121,7 @@ pub(super) fn run(files: &Files, json: bool) -> ExitCode {
     let checks = runtime.block_on(async {
         let mut checks = own::look(&loaded).await;
         asterisk::look(&loaded.config, &mut checks).await;
+        ari::look(&loaded.config, &mut checks).await;
         checks
     });
     println!("{}", if json { to_json(&checks) } else { to_text(&checks) });
