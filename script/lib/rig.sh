@@ -161,7 +161,9 @@ start_command() {
   ! rig_runs "$dir" || die "an Asterisk already runs in $dir (pid $(rig_pid "$dir")); stop it: script/asterisk stop $dir"
 
   local ami http sip secret try
-  secret=$(random_hex 16)
+  # One that is started again is known by the password that it had.
+  secret=$(sed -n 's/^ARI_SECRET=//p' "$dir/rig.env" 2>/dev/null || true)
+  secret=${secret:-$(random_hex 16)}
   for try in 1 2 3; do
     ami=${ami_wish:-$(free_port)} http=${http_wish:-$(free_port)} sip=$(free_port)
     rm -f "$dir/run/asterisk.ctl"

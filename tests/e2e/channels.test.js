@@ -146,10 +146,18 @@ test('both sides are aligned', async () => {
   await consumer.seconds(stream.left, 6);
   const [said, heard] = [consumer.heard(stream.left), consumer.heard(stream.right)].map((all) => all.subarray(16000, 16000 * 5));
   assert.ok(rms(said) > 0.005, 'speech is heard');
-  const ways = [delayBetween(said, heard, 16000, 500), delayBetween(heard, said, 16000, 500)];
-  const best = ways.sort((a, b) => b.likeness - a.likeness)[0];
-  console.log(`apart: ${ways.map(({ ms, likeness }) => `${ms.toFixed(1)} ms (${likeness.toFixed(2)})`).join(', ')}`);
-  assert.ok(best.likeness > 0.9 && best.ms <= 40, JSON.stringify(ways));
+  // Piece by piece, either way round: a busy machine costs a piece here and there.
+  const apart = [];
+  for (let at = 0; at + 16000 <= said.length; at += 8000) {
+    const piece = (all, from, to) => all.subarray(at + from, at + to);
+    if (rms(piece(said, 4000, 12000)) < 0.005) continue;
+    const later = delayBetween(piece(said, 4000, 12000), piece(heard, 4000, 16000), 16000, 250);
+    const sooner = delayBetween(piece(heard, 4000, 12000), piece(said, 4000, 16000), 16000, 250);
+    apart.push(later.likeness >= sooner.likeness ? later : { ...sooner, ms: -sooner.ms });
+  }
+  const told = apart.map(({ ms, likeness }) => `${ms.toFixed(1)} ms (${likeness.toFixed(2)})`).join(', ');
+  const good = apart.filter(({ ms, likeness }) => likeness > 0.8 && Math.abs(ms) <= 20);
+  assert.ok(apart.length >= 3 && good.length >= 0.7 * apart.length, told);
 });
 
 test('a call that is listened to sounds as it did', async () => {
@@ -260,7 +268,7 @@ test('when Asterisk restarts it is let go of, and the next one can be heard', as
   const channel = await talking();
   const stream = await listen(channel.id);
   await consumer.seconds(stream.left, 0.5);
-  await house.cli('core restart now').catch(() => {});
+  await house.restartAsterisk();
   await consumer.closed(stream.left);
   await until('ARI is back', async () => /goastgateway_ari_up 1/.test(await house.metrics()));
   await until('Asterisk is', async () => house.ari('/asterisk/ping').then((pong) => pong.ping === 'pong', () => false));

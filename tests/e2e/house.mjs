@@ -77,18 +77,22 @@ export async function build({ config = {}, groups = {}, ami = false, ari = false
     '-keyout', file('key.pem'), '-out', file('cert.pem'), '-days', '2', '-subj', '/CN=localhost',
     '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'], { stdio: 'pipe' });
   const rig = file('rig');
-  const pbx = spawn(script, ['start', rig, '--gateway', `ws://127.0.0.1:${asteriskPort}`, '--until-eof'], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
+  let pbx;
+  const openPbx = async (...options) => {
+    pbx = spawn(script, ['start', rig, '--gateway', `ws://127.0.0.1:${asteriskPort}`, '--until-eof', ...options], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    const said = new Lines(pbx.stdout);
+    await Promise.race([
+      said.wait((line) => line === `ready ${rig}`, `ready ${rig}`, 300000),
+      new Promise((_, fail) => pbx.once('exit', (code) => fail(new Error(`Asterisk ended with ${code}:\n${said.text}`)))),
+    ]);
+  };
   const closePbx = async () => {
     pbx.stdin.end();
     if (pbx.exitCode === null) await new Promise((done) => pbx.once('exit', done));
   };
-  const said = new Lines(pbx.stdout);
-  await Promise.race([
-    said.wait((line) => line === `ready ${rig}`, `ready ${rig}`, 300000),
-    new Promise((_, fail) => pbx.once('exit', (code) => fail(new Error(`Asterisk ended with ${code}:\n${said.text}`)))),
-  ]);
+  await openPbx();
   const env = Object.fromEntries(readFileSync(join(rig, 'rig.env'), 'utf8').trim().split('\n').map((line) => {
     const at = line.indexOf('=');
     return [line.slice(0, at), line.slice(at + 1)];
@@ -168,6 +172,11 @@ export async function build({ config = {}, groups = {}, ami = false, ari = false
       ({ process: gateway, log, ended: exited } = open());
       Object.assign(house, { gateway, log, exited });
       await log.wait((line) => line.includes('listening for browsers'), 'listening for browsers');
+    },
+    /** Asterisk ends, with all its calls, and starts anew where it was. */
+    async restartAsterisk() {
+      await closePbx();
+      await openPbx('--http', env.HTTP_PORT, '--ami', env.AMI_PORT);
     },
     /** Files of the rig's folder. */
     list: (name) => readdirSync(join(rig, name)).map((file) => join(rig, name, file)),
