@@ -518,3 +518,47 @@ proptest::proptest! {
         proptest::prop_assert!(load(&place.files()).is_err());
     }
 }
+
+#[test]
+fn ari_is_read_and_every_slip_is_told() {
+    let place = Place::new();
+    let least = json!({ "username": "gw", "password": "hunter2", "connection": "ws-ext-endpoint" });
+    let with = |changes: Value| {
+        let mut ari = least.clone();
+        for (key, value) in changes.as_object().expect("an object") {
+            ari[key] = value.clone();
+        }
+        place.load_with(&json!({ "ari": ari }))
+    };
+    let ari = with(json!({})).expect("good").config.ari.expect("read");
+    assert_eq!((ari.url.as_str(), ari.app.as_str()), ("http://127.0.0.1:8088", "goastgateway"));
+    assert_eq!((ari.max_channels, ari.tls.is_none()), (50, true));
+    assert!(!format!("{ari:?}").contains("hunter2"));
+    let ari = with(json!({ "url": "https://pbx.example:8089/asterisk/ari/" })).expect("good");
+    assert_eq!(ari.config.ari.expect("read").url, "https://pbx.example:8089/asterisk");
+    for (changes, what) in [
+        (json!({ "username": null }), "has no \"username\""),
+        (json!({ "connection": null }), "has no \"connection\""),
+        (json!({ "password": "" }), "\"password\": is empty"),
+        (json!({ "connection": "a&b" }), "\"connection\": is no name"),
+        (json!({ "app": "my app" }), "\"app\": is no name"),
+        (json!({ "app": "x".repeat(65) }), "\"app\": is no name"),
+        (json!({ "url": "127.0.0.1:8088" }), "doesn't begin with http://"),
+        (json!({ "url": "http://a:b@127.0.0.1" }), "holds a login"),
+        (json!({ "url": "http://127.0.0.1?x=y" }), "has a query"),
+        (json!({ "max_channels": 251 }), "\"max_channels\": 251 can't be used"),
+        (json!({ "ca_file": "/nowhere" , "url": "https://pbx.example"}), "\"ca_file\": /nowhere"),
+        (json!({ "secret": "x" }), "\"secret\": isn't a key"),
+    ] {
+        let problems = with(changes.clone()).expect_err("refused");
+        assert!(problems.contains(what), "{changes}: {problems}");
+        assert!(!problems.contains("hunter2") && !problems.contains("a:b"), "{problems}");
+    }
+    let warned = |loaded: Loaded, what: &str| loaded.warnings.iter().any(|w| w.contains(what));
+    let far = with(json!({ "url": "http://pbx.example:8088" })).expect("good");
+    assert!(warned(far, "in the clear"));
+    assert!(warned(
+        with(json!({ "ca_file": "/nowhere" })).expect("good"),
+        "is not used with http:"
+    ));
+}

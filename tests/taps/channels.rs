@@ -383,7 +383,8 @@ async fn many_who_ask_at_once_share_one() {
     let consumer = Consumer::start().await;
     let gateway = ari.gateway(|_| {}).await;
     let taps = &gateway.exchange.taps;
-    let ask = |n: usize| listen(taps, if n % 2 == 0 { TARGET } else { TARGET_NAME }, &consumer);
+    let ask =
+        |n: usize| listen(taps, if n.is_multiple_of(2) { TARGET } else { TARGET_NAME }, &consumer);
     let all = futures_util::future::join_all((0..12).map(ask)).await;
     assert!(all.iter().all(Result::is_ok), "{all:?}");
     assert_eq!((taps.list().len(), ari.all().len()), (1, 6));
