@@ -27,7 +27,7 @@ before(async () => {
   consumer = await Consumer.open();
 });
 after(async () => {
-  consumer?.server.close();
+  consumer?.close();
   await house?.tearDown();
   rmSync(folder, { recursive: true, force: true });
 });
@@ -52,6 +52,10 @@ class Consumer {
       socket.on('close', () => (one.sockets.delete(socket), (got.closed = true)));
     });
     return one;
+  }
+  close() {
+    this.server.close();
+    this.sockets.forEach((socket) => socket.terminate());
   }
   url(path) {
     return `ws://127.0.0.1:${this.server.address().port}${path}`;
@@ -197,9 +201,7 @@ test('when the consumer goes nothing is left, and the call goes on', async () =>
   const channel = await talking();
   const stream = await listen(channel.id);
   await consumer.seconds(stream.left, 0.5);
-  const { server } = consumer;
-  server.close();
-  consumer.sockets.forEach((socket) => socket.terminate());
+  consumer.close();
   await until('nothing is left', async () => (await left()).length === 0);
   assert.ok((await house.ari('/channels')).some((one) => one.id === channel.id));
   consumer = await Consumer.open();

@@ -176,7 +176,14 @@ export async function build({ config = {}, groups = {}, ami = false, ari = false
     /** Asterisk ends, with all its calls, and starts anew where it was. */
     async restartAsterisk() {
       await closePbx();
-      await openPbx('--http', env.HTTP_PORT, '--ami', env.AMI_PORT);
+      // A port may be somebody's for a moment.
+      for (let tries = 1; ; tries += 1) {
+        try {
+          return await openPbx('--http', env.HTTP_PORT, '--ami', env.AMI_PORT);
+        } catch (error) {
+          if (tries === 5) throw error;
+        }
+      }
     },
     /** Files of the rig's folder. */
     list: (name) => readdirSync(join(rig, name)).map((file) => join(rig, name, file)),
