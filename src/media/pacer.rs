@@ -7,8 +7,8 @@
 //!
 //! * In step, a frame is sent the moment it comes.
 //! * A burst after a short stall (a lost packet) is whole: what is more than [`AHEAD`] is held
-//!   here instead of in Asterisk, which delays nothing, and the delay that the stall left is
-//!   taken out again, in silence first.
+//!   here instead of in Asterisk, which delays nothing. The delay that the stall left bridges the
+//!   next one as long as stalls recur; then it is taken out again, in silence first.
 //! * A burst after a long stall is old: when more than [`BACKLOG`] waits, all but the newest is
 //!   dropped, at once.
 //! * Where the phone sends nothing, Asterisk gets silence, 50 frames a second.
@@ -22,10 +22,12 @@ use std::{
 
 use bytes::Bytes;
 
-use self::floor::Floor;
+use self::{floor::Floor, join::cross_fade, stalls::Stalls};
 use super::frame::{self, is_silence, silence};
 
 mod floor;
+mod join;
+mod stalls;
 
 /// How far Asterisk may be ahead when a frame is handed to it. Two frames bridge our own lateness;
 /// more would be out of our hands.
@@ -36,8 +38,12 @@ pub const BACKLOG: Duration = Duration::from_millis(200);
 const BACKLOG_AFTER_DROP: Duration = Duration::from_millis(60);
 /// How long that moment is. A thawed connection delivers its backlog faster than this.
 const RECOVERY: Duration = Duration::from_millis(500);
-/// Without a frame for this long, the phone counts as sending nothing.
-const GAP: Duration = Duration::from_millis(60);
+/// Without a frame for this long, the phone counts as sending nothing. Not sooner than the longest
+/// stall of which speech is kept: silence in front of late speech makes it later still, while an ear
+/// that gets nothing bridges that from its own buffer.
+const GAP: Duration = BACKLOG;
+/// No more than this is kept for stalls that recur: a burst at its end has room below [`BACKLOG`].
+const MOST_KEPT: Duration = Duration::from_millis(160);
 /// How often Asterisk is asked for its queue.
 const ASK_EVERY: Duration = Duration::from_millis(2_000);
 /// A reported queue of this many frames is beyond dropping: it is flushed.
@@ -84,6 +90,9 @@ pub struct Pacer {
     xoff: bool,
     recovering_until: Instant,
     floor: Floor,
+    stalls: Stalls,
+    /// Taken out; the next frame fades in from it.
+    taken: Option<Bytes>,
     ask_at: Instant,
     /// How far ahead Asterisk was believed to be when it was asked, while the answer is outstanding.
     asked: Option<Duration>,
@@ -102,6 +111,8 @@ impl Pacer {
             xoff: false,
             recovering_until: now,
             floor: Floor::new(frame::time(frame_bytes), now),
+            stalls: Stalls::new(now),
+            taken: None,
             ask_at: now + ASK_EVERY,
             asked: None,
             counts: PacerCounts::default(),
@@ -111,26 +122,30 @@ impl Pacer {
     /// A whole frame came from the phone.
     pub fn push(&mut self, frame: Bytes, now: Instant, actions: &mut Vec<Action>) {
         self.last_frame = Some(now);
+        self.stalls.see(self.frame_time, now);
         if self.xoff {
             self.counts.full += 1;
             return;
         }
-        let backlog = self.backlog(now);
-        self.floor.see(backlog, now);
-        if self.held.is_empty() && self.ahead(now) < AHEAD {
+        self.floor.see(self.needless(now), now);
+        if self.held.is_empty() {
             if self.floor.wants_out(now, || is_silence(&frame)) {
                 self.counts.ahead += 1;
-            } else {
-                self.send(frame, now, actions);
+                self.taken.get_or_insert(frame);
+                return;
             }
-            return;
+            if self.ahead(now) < AHEAD {
+                self.send(frame, now, actions);
+                return;
+            }
         }
         self.held.push_back(frame);
         self.trim_held(now);
         let limit = if now < self.recovering_until { BACKLOG_AFTER_DROP } else { BACKLOG };
         if self.backlog(now) > limit {
             self.counts.late += self.held.len() as u64 - 1;
-            self.held.drain(..self.held.len() - 1);
+            let first = self.held.drain(..self.held.len() - 1).next();
+            self.taken = self.taken.take().or(first);
             self.recovering_until = now + RECOVERY;
             self.floor = Floor::new(frame::time(self.frame_bytes), now);
         }
@@ -157,6 +172,7 @@ impl Pacer {
         self.release(now, actions);
         if self.fill_at().is_some_and(|at| at <= now) {
             let frame = silence(self.frame_bytes);
+            self.taken = None;
             self.account(now);
             self.counts.filled += 1;
             actions.push(Action::Fill(frame));
@@ -225,6 +241,14 @@ impl Pacer {
         self.ahead(now) + self.frame_time * self.held.len() as u32
     }
 
+    /// The delay that neither this frame has used nor stalls that recur would use.
+    fn needless(&self, now: Instant) -> Duration {
+        let Some(due) = self.stalls.due() else { return Duration::ZERO };
+        let kept = self.stalls.recurring().min(MOST_KEPT);
+        let end = self.played_out + self.frame_time * self.held.len() as u32;
+        self.backlog(now).min(end.saturating_duration_since(due + kept))
+    }
+
     /// Takes needless delay out of what is held.
     fn trim_held(&mut self, now: Instant) {
         while self.held.len() > 1 {
@@ -233,7 +257,11 @@ impl Pacer {
             else {
                 return;
             };
-            self.held.remove(at);
+            // It is joined with the one behind it, or before it.
+            let at = at.min(self.held.len() - 2);
+            if let (Some(from), Some(to)) = (self.held.remove(at), self.held.get_mut(at)) {
+                *to = cross_fade(&from, std::mem::take(to));
+            }
             self.floor.took_one(now);
             self.counts.ahead += 1;
         }
@@ -264,6 +292,10 @@ impl Pacer {
     fn send(&mut self, frame: Bytes, now: Instant, actions: &mut Vec<Action>) {
         self.account(now);
         self.counts.sent += 1;
+        let frame = match self.taken.take() {
+            Some(taken) => cross_fade(&taken, frame),
+            None => frame,
+        };
         actions.push(Action::Send(frame));
     }
 

@@ -1,9 +1,12 @@
-// The playout buffer alone, with recorded speech, over a model of TCP on a bad network: the same figures
-// as `run.mjs` for the way down, in simulated time, so a busy machine doesn't matter. See script/badnet.
+// The page's playout buffer and the gateway's pacer alone, with recorded speech, over a model of TCP on a bad
+// network: the same figures as `run.mjs`, in simulated time, so a busy machine doesn't matter. See script/badnet.
 //
-//   node model.mjs SPEECH.sln16 [PYTHON]
+//   node model.mjs SPEECH.sln16 [--python PYTHON] [--pacer PROGRAM] [--calls 3] [--only "2 %"]
+//
+// PROGRAM is `pacer.rs` built; without it there is only the way down. The delay up lacks what microphone and
+// browser add, about 30 ms.
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -15,7 +18,6 @@ import { cut, delays, median, RATE } from './ears.mjs';
 
 const SECONDS = 40;
 const SENTENCE_MS = 8000;
-const CALLS = 3;
 /** The device takes 10 ms at once. */
 const DEVICE_SAMPLES = 480;
 
@@ -66,7 +68,7 @@ function play(speech, arrive) {
     for (; made < (now / 10 + 1) * DEVICE_SAMPLES; made += 128) {
       // A millisecond from the socket to the audio thread.
       for (; frame < arrive.length && arrive[frame] + 1 <= now; frame++) {
-        buffer.push(speech.slice((frame * 320) % (speech.length - 320), ((frame * 320) % (speech.length - 320)) + 320), made / 48);
+        buffer.push(speech.subarray((frame * 320) % whole, ((frame * 320) % whole) + 320), made / 48);
       }
       up.speed = buffer.speed;
       const needed = up.needed(128);
@@ -80,32 +82,67 @@ function play(speech, arrive) {
   return { heard, stats: buffer.stats };
 }
 
-const [, , file, python] = process.argv;
+/** What an ear behind Asterisk hears, at 16 kHz. */
+function playUp(program, file, arrive) {
+  const { stdout, stderr, status } = spawnSync(program, [file], { input: arrive.map((at) => at.toFixed(3)).join('\n'), maxBuffer: 1e8 });
+  if (status !== 0) throw new Error(String(stderr));
+  const pcm = new Int16Array(stdout.buffer.slice(stdout.byteOffset, stdout.byteOffset + (stdout.length & ~1)));
+  return { heard: Float32Array.from(pcm, (x) => x / 32768), said: String(stderr).trim() };
+}
+
+const [, , file] = process.argv;
+const option = (name, otherwise) => {
+  const at = process.argv.indexOf(`--${name}`);
+  return at < 0 ? otherwise : process.argv[at + 1];
+};
+const [python, pacer, wanted] = [option('python'), option('pacer'), option('only', '').split(',').filter(Boolean)];
+const calls = Number(option('calls', 3));
 const bytes = readFileSync(file);
 const speech = new Int16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + (bytes.length & ~1)));
-const said = { from: 0, samples: Float32Array.from({ length: SECONDS * RATE }, (_, i) => speech[i % (speech.length - 320)] / 32768) };
+// Whole frames, over and over, as both ways play them.
+const whole = speech.length - (speech.length % 320);
+const said = { from: 0, samples: Float32Array.from({ length: SECONDS * RATE }, (_, i) => speech[i % whole] / 32768) };
 const folder = mkdtempSync(join(tmpdir(), 'badnet-model-'));
-for (const [name, condition] of Object.entries(CONDITIONS)) {
-  const told = [];
-  for (let seed = 1; seed <= CALLS; seed++) {
-    const { heard, stats } = play(speech, arrivals(SECONDS * 50, { ...condition, seed }));
-    const track = { from: 0, samples: heard };
-    const found = delays(said, track, 1000, SECONDS * 1000 - 1000, 400);
-    const pairs = [];
-    for (let at = 4000; at + SENTENCE_MS < SECONDS * 1000; at += SENTENCE_MS / 2) {
-      const there = found.filter((d) => d.at + 1000 >= at && d.at + 1000 < at + SENTENCE_MS - 500).map((d) => d.ms);
-      if (there.length < 4) continue;
-      const [a, b] = ['said', 'heard'].map((side) => join(folder, `${seed}-${at}-${side}.wav`));
-      writeWav(a, cut(said, at, SENTENCE_MS), RATE);
-      writeWav(b, cut(track, at + median(there), SENTENCE_MS), RATE);
-      pairs.push(`${a} ${b}`);
-    }
-    const scores = python
-      ? execFileSync(python, [join(dirname(fileURLToPath(import.meta.url)), 'pesq-scores.py')], { input: pairs.join('\n') }).toString().trim().split('\n').map(Number)
-      : [NaN];
-    const pesq = scores.reduce((sum, x) => sum + x, 0) / scores.length;
-    told.push(`PESQ ${pesq.toFixed(2)}, ${median(found.map((d) => d.ms)).toFixed(0)} ms, ${stats.underruns} gaps`);
+const mean = (list) => list.reduce((sum, x) => sum + x, 0) / list.length;
+
+/** @returns {{pesq: number, ms: number}} */
+function judge(heard) {
+  const track = { from: 0, samples: heard };
+  const found = delays(said, track, 1000, SECONDS * 1000 - 1000, 400);
+  const pairs = [];
+  for (let at = 4000; at + SENTENCE_MS < SECONDS * 1000; at += SENTENCE_MS / 2) {
+    const there = found.filter((d) => d.at + 1000 >= at && d.at + 1000 < at + SENTENCE_MS - 500).map((d) => d.ms);
+    if (there.length < 4) continue;
+    const [a, b] = ['said', 'heard'].map((side) => join(folder, `${at}-${side}.wav`));
+    writeWav(a, cut(said, at, SENTENCE_MS), RATE);
+    writeWav(b, cut(track, at + median(there), SENTENCE_MS), RATE);
+    pairs.push(`${a} ${b}`);
   }
+  const scores = python
+    ? execFileSync(python, [join(dirname(fileURLToPath(import.meta.url)), 'pesq-scores.py')], { input: pairs.join('\n') }).toString().trim().split('\n').map(Number)
+    : [NaN];
+  return { pesq: mean(scores), ms: median(found.map((d) => d.ms)) };
+}
+
+const range = (list, digits) => {
+  const [low, high] = [Math.min(...list), Math.max(...list)].map((x) => x.toFixed(digits));
+  return low === high ? low : `${low} to ${high}`;
+};
+for (const [name, condition] of Object.entries(CONDITIONS)) {
+  if (wanted.length > 0 && !wanted.some((w) => name.includes(w))) continue;
+  const ways = { down: [], up: [] };
+  for (let seed = 1; seed <= calls; seed++) {
+    const arrive = arrivals(SECONDS * 50, { ...condition, seed });
+    const { heard, stats } = play(speech, arrive);
+    ways.down.push({ ...judge(heard), gaps: stats.underruns });
+    if (process.env.BADNET_VERBOSE) console.log(`  ${seed} down ${JSON.stringify(ways.down.at(-1))}`);
+    if (!pacer) continue;
+    const up = playUp(pacer, file, arrive);
+    ways.up.push(judge(up.heard));
+    if (process.env.BADNET_VERBOSE) console.log(`  ${seed} up ${JSON.stringify(ways.up.at(-1))} ${up.said}`);
+  }
+  const told = Object.entries(ways).filter(([, list]) => list.length > 0).map(([way, list]) =>
+    `${way}: PESQ ${range(list.map((x) => x.pesq), 2)} (mean ${mean(list.map((x) => x.pesq)).toFixed(2)}), ${range(list.map((x) => x.ms), 0)} ms`);
   console.log(`${name} | ${told.join(' | ')}`);
 }
 rmSync(folder, { recursive: true, force: true });

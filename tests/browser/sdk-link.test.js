@@ -214,6 +214,98 @@ test('addresses are tried in their order; in a call the one that keeps the call 
   assert.equal(l.state.url, 0);
 });
 
+/** In a call, with a measured round trip, and the sound has just stopped. */
+function silent(options) {
+  const l = link(options).up();
+  l.feed({ type: 'inCall', inCall: true });
+  for (let i = 0; i < 40; i++) l.feed({ type: 'rtt', ms: 60 });
+  assert.deepEqual(l.feed({ type: 'quiet', on: true }), ['probe']);
+  l.next = () => l.feed({ type: 'time' }, l.state.spareAt - l.now);
+  return l;
+}
+
+test('when the sound stops in a call the socket is asked, and then a spare is tried beside it', () => {
+  const l = silent();
+  assert.ok(l.state.spareAt - l.now <= 250);
+  assert.deepEqual(l.next(), ['spare']);
+  const from = l.now;
+  const tries = [];
+  while (l.now - from < 2400) {
+    tries.push(l.now);
+    assert.deepEqual(l.next(), ['spare']);
+  }
+  const gaps = tries.slice(1).map((at, i) => at - tries[i]);
+  assert.ok(gaps.every((gap) => gap >= 240 && gap <= 350), `a handshake of four round trips has its time: ${gaps}`);
+  assert.deepEqual(l.feed({ type: 'opened', spare: true }), ['login']);
+  assert.deepEqual(l.feed({ type: 'welcome', spare: true }, 60), ['swap']);
+  assert.equal(l.state.phase, 'ready');
+  assert.deepEqual(l.all.filter((e) => e.do === 'tell' && e.what === 'lost'), [], 'nothing was lost');
+});
+
+test('a stall that is over before the spare has logged in does no harm', () => {
+  for (const sign of [{ type: 'heard' }, { type: 'quiet', on: false }]) {
+    const l = silent();
+    assert.deepEqual(l.feed(sign), [], 'not even tried');
+    l.feed({ type: 'quiet', on: true });
+    l.next();
+    assert.deepEqual(l.feed(sign), ['dropSpare']);
+    assert.deepEqual([l.state.spare, l.state.spareAt], [null, null]);
+    assert.deepEqual(l.feed({ type: 'opened', spare: true }), [], 'one that opens in this very moment is nobody');
+    assert.deepEqual(l.feed({ type: 'welcome', spare: true }), []);
+  }
+});
+
+test('a spare that has logged in is waited for, even when the other speaks again or is closed for it', () => {
+  const l = silent();
+  l.next();
+  l.feed({ type: 'opened', spare: true });
+  assert.deepEqual(l.feed({ type: 'quiet', on: false }), []);
+  assert.deepEqual(l.feed({ type: 'heard' }), []);
+  assert.deepEqual(l.feed({ type: 'closed', code: 4410 }), ['swap'], 'not: replaced by another tab');
+  assert.equal(l.state.phase, 'login');
+  assert.deepEqual(l.feed({ type: 'welcome', spare: true }), [], 'which came before the two were swapped');
+  assert.equal(l.state.phase, 'ready');
+});
+
+test('a spare is tried again when the network fails it, and not when the gateway refuses it', () => {
+  const l = silent();
+  l.next();
+  assert.deepEqual(l.feed({ type: 'closed', code: 1006, spare: true }), []);
+  assert.deepEqual(l.next(), ['spare']);
+  l.feed({ type: 'opened', spare: true });
+  assert.deepEqual(l.feed({ type: 'closed', code: 4401, spare: true }), []);
+  assert.deepEqual([l.state.phase, l.state.spareAt], ['ready', null]);
+  assert.deepEqual(l.feed({ type: 'quiet', on: false }), []);
+});
+
+test('a spare belongs to a call, to a socket that is up, and to one silence', () => {
+  const idle = link().up();
+  assert.deepEqual(idle.feed({ type: 'quiet', on: true }), []);
+  const l = silent();
+  assert.deepEqual(l.feed({ type: 'quiet', on: true }), [], 'once');
+  l.next();
+  assert.deepEqual(l.feed({ type: 'inCall', inCall: false }), ['dropSpare']);
+  const dead = silent();
+  dead.next();
+  assert.deepEqual(dead.feed({ type: 'closed', code: 1006 }), ['drop', 'lost'], 'both go');
+  assert.equal(dead.state.spareAt, null);
+});
+
+test('a slow network gets more time: in the end every handshake passes', () => {
+  const l = silent({ random: () => 0 });
+  l.next();
+  let longest = 0;
+  for (let i = 0; i < 25; i++) {
+    const from = l.now;
+    l.feed({ type: 'heard' }); // as if the other one never was given up
+    l.feed({ type: 'quiet', on: true });
+    l.state.spares = i;
+    l.next();
+    longest = Math.max(longest, l.state.spareAt - from);
+  }
+  assert.ok(longest > 2500, String(longest));
+});
+
 test('whatever happens there is a socket, a wait, or a reason', () => {
   for (let seed = 1; seed <= 400; seed++) {
     let x = seed;
@@ -221,22 +313,36 @@ test('whatever happens there is a socket, a wait, or a reason', () => {
     const pick = (list) => list[Math.floor(random() * list.length)];
     let state = newLink();
     let now = 1e6;
-    let sockets = 0;
+    let [sockets, spares] = [0, 0];
     for (let i = 0; i < 200; i++) {
       const event = pick([
         { type: 'open', urls: 2 }, { type: 'close' }, { type: 'token', fresh: random() < 0.5 }, { type: 'noToken', final: random() < 0.2 },
         { type: 'opened' }, { type: 'opened' }, { type: 'welcome' }, { type: 'welcome' }, { type: 'heard' },
         { type: 'closed', code: pick([1006, 1012, 4400, 4401, 4403, 4408, 4409, 4410, 4429]) }, { type: 'refused', code: pick([20101, 20104, 31206]), hintMs: 500 },
         { type: 'why', reason: pick(['forbidden', 'server']) }, { type: 'bye', hintMs: 100 }, { type: 'time' }, { type: 'time' }, { type: 'online' }, { type: 'visible' },
-        { type: 'hidden' }, { type: 'shown' }, { type: 'retry' }, { type: 'inCall', inCall: random() < 0.5 },
+        { type: 'quiet', on: true }, { type: 'quiet', on: true }, { type: 'quiet', on: false }, { type: 'rtt', ms: Math.floor(random() * 900) },
+        { type: 'opened', spare: true }, { type: 'welcome', spare: true }, { type: 'closed', code: pick([1006, 4401, 4410]), spare: true },
+        { type: 'inCall', inCall: true }, { type: 'hidden' }, { type: 'shown' }, { type: 'retry' }, { type: 'inCall', inCall: random() < 0.5 },
       ]);
       if (event.type === 'closed' && !['connecting', 'login', 'ready'].includes(state.phase)) continue;
       const wasStopped = state.phase === 'stopped';
       now += Math.floor(random() * 4000);
+      // What has no spare opens and closes none.
+      if (event.spare && spares === 0) continue;
       const { state: next, effects } = stepLink(state, event, now, random);
-      if (event.type === 'closed') sockets = 0;
+      if (event.type === 'closed' && event.spare) spares = 0;
+      else if (event.type === 'closed') sockets = 0;
       for (const e of effects) {
-        if (e.do === 'drop') sockets = 0;
+        if (e.do === 'drop') sockets = spares = 0;
+        if (e.do === 'dropSpare') spares = 0;
+        if (e.do === 'spare') {
+          spares = 1;
+          assert.ok(state.phase === 'ready' && state.inCall);
+        }
+        if (e.do === 'swap') {
+          assert.equal(spares, 1, `${seed}: there is something to swap`);
+          [sockets, spares] = [1, 0];
+        }
         if (e.do === 'connect') {
           sockets++;
           assert.ok(!wasStopped);
@@ -245,6 +351,7 @@ test('whatever happens there is a socket, a wait, or a reason', () => {
       assert.ok(sockets <= 1, `${seed}: two sockets`);
       assert.equal(sockets === 1, ['connecting', 'login', 'ready'].includes(next.phase), `${seed}: ${next.phase} after ${event.type}`);
       if (['connecting', 'login', 'ready', 'waiting'].includes(next.phase)) assert.ok(next.deadline !== null, `${seed}: ${next.phase} waits for ever`);
+      if (spares > 0) assert.ok(next.phase === 'ready' && next.spareAt !== null, `${seed}: a spare beside nothing`);
       if (next.phase === 'waiting') assert.ok(next.reason && next.retryAt !== null && next.retryAt - now <= 75000);
       if (next.phase === 'stopped') assert.ok(next.reason);
       if (wasStopped && !['open', 'close', 'retry'].includes(event.type)) assert.equal(next.phase, 'stopped');

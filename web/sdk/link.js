@@ -6,6 +6,9 @@
 // - Waits grow and are random over their whole length. In a call they stay short: the gateway keeps
 //   the call for a few seconds only. What the gateway asks for is obeyed.
 // - A socket is given up for silence only after a question of ours stayed without an answer.
+// - When the sound stops in a call, a spare socket is tried beside the silent one: TCP waits ever longer
+//   before it tries again, and a new connection need not. Whichever speaks first goes on with the call: a spare
+//   that has not logged in yet is dropped without harm, one that has is waited for.
 
 import { backoff } from './backoff.js';
 
@@ -13,8 +16,22 @@ import { backoff } from './backoff.js';
 export const CONNECT_MS = 5000;
 /** A connection that stood this long has earned a fresh row of quick tries. */
 const STABLE_MS = 10000;
-/** No wait is longer while calls are kept for us. */
+/** While calls are kept for us no wait is longer, and the first ones are shorter. */
 const IN_CALL_WAIT_MS = 1000;
+const IN_CALL_FIRST_WAIT_MS = 250;
+/** A handshake and a login then: a packet that was lost in the dark is sent again only after a second. */
+const IN_CALL_CONNECT_MS = 700;
+const IN_CALL_LOGIN_MS = 2500;
+/** A question that a silent socket has not answered by then, and two round trips, is a reason for a spare. */
+const ASK_MS = 100;
+/** A spare has its handshake's four round trips and a little, no less than this; then the next is tried. */
+const SPARE_MS = 200;
+const HANDSHAKE_RTTS = 4;
+const SPARE_EXTRA_MS = 50;
+/** So many come quickly one after the other; a network that is too slow for that gets more time. */
+const QUICK_SPARES = 10;
+/** Before a round trip was measured. */
+const FIRST_RTT_MS = 100;
 /** What a gateway may ask for at most. */
 const LONGEST_HINT_MS = 60000;
 /** Where this address is not allowed, tries are this far apart, or up to a sixth more. */
@@ -46,15 +63,19 @@ const NEXT_URL_MS = 300;
  *   phase: Phase, url: number, urls: number, failures: number, wasReady: boolean, inCall: boolean,
  *   reason: string | null, retryAt: number | null, deadline: number | null, readyAt: number,
  *   heardAt: number, probing: boolean, pingEveryMs: number, hintMs: number | null, freshToken: boolean,
+ *   rttMs: number, spare: 'asked' | 'opening' | 'login' | null, spareAt: number | null, spares: number,
  * }} LinkState
- *   `deadline`: when `{type: 'time'}` is wanted; a `time` that comes early does no harm.
+ *   `deadline`, `spareAt`: when `{type: 'time'}` is wanted; a `time` that comes early does no harm. `spare`: how far
+ *   the socket beside the silent one is.
  * @typedef {{type: 'open', urls: number} | {type: 'close'} | {type: 'token', fresh: boolean} | {type: 'noToken', final?: boolean}
- *   | {type: 'opened'} | {type: 'welcome', pingEveryMs?: number} | {type: 'heard'}
- *   | {type: 'closed', code: number, hintMs?: number} | {type: 'why', reason: LostReason}
+ *   | {type: 'opened', spare?: boolean} | {type: 'welcome', pingEveryMs?: number, spare?: boolean} | {type: 'heard'}
+ *   | {type: 'quiet', on: boolean} | {type: 'rtt', ms: number}
+ *   | {type: 'closed', code: number, hintMs?: number, spare?: boolean} | {type: 'why', reason: LostReason}
  *   | {type: 'refused', code: number, hintMs?: number} | {type: 'bye', hintMs: number}
  *   | {type: 'time'} | {type: 'online'} | {type: 'visible'} | {type: 'hidden'} | {type: 'shown'} | {type: 'retry'}
  *   | {type: 'inCall', inCall: boolean}} LinkEvent
- * @typedef {{do: 'fetchToken', refused: boolean} | {do: 'connect', url: number} | {do: 'drop'} | {do: 'login'}
+ * @typedef {{do: 'fetchToken', refused: boolean} | {do: 'connect', url: number} | {do: 'drop'} | {do: 'login', spare?: boolean}
+ *   | {do: 'spare', url: number} | {do: 'dropSpare'} | {do: 'swap'}
  *   | {do: 'probe'} | {do: 'askWhy'} | {do: 'tell', what: 'connecting' | 'lost' | 'stopped'}} LinkEffect
  */
 
@@ -64,7 +85,13 @@ export function newLink() {
     phase: 'off', url: 0, urls: 1, failures: 0, wasReady: false, inCall: false,
     reason: null, retryAt: null, deadline: null, readyAt: 0,
     heardAt: 0, probing: false, pingEveryMs: FIRST_PING_MS, hintMs: null, freshToken: false,
+    rttMs: FIRST_RTT_MS, spare: null, spareAt: null, spares: 0,
   };
+}
+
+/** When `time` is wanted next. @param {LinkState} state @returns {number | null} */
+export function nextTime({ deadline, spareAt }) {
+  return deadline !== null && spareAt !== null ? Math.min(deadline, spareAt) : deadline ?? spareAt;
 }
 
 /** @param {LinkState} state whether there is a socket, in whatever state */
@@ -87,9 +114,40 @@ export function stepLink(before, event, now, random) {
     s.probing = false;
   };
 
+  /** All sockets. */
+  const drop = () => {
+    if (hasSocket(s)) effects.push({ do: 'drop' });
+    s.spare = s.spareAt = null;
+  };
+
+  /** The silent socket speaks again. What has logged in goes on: the gateway may have moved the call already. */
+  const keep = () => {
+    if (s.spare === 'login') return;
+    if (s.spare === 'opening') effects.push({ do: 'dropSpare' });
+    s.spare = s.spareAt = null;
+  };
+
+  const trySpare = () => {
+    const slower = 1.2 ** Math.max(0, s.spares++ - QUICK_SPARES);
+    s.spare = 'opening';
+    s.spareAt = now + Math.round(Math.max(SPARE_MS, HANDSHAKE_RTTS * s.rttMs + SPARE_EXTRA_MS) * slower * (1 + random() / 10));
+    effects.push({ do: 'spare', url: s.url });
+  };
+
+  /** The spare is the socket now. */
+  const swap = () => {
+    s.spare = s.spareAt = null;
+    effects.push({ do: 'swap' });
+  };
+
+  const connectTime = () => {
+    const least = Math.max(IN_CALL_CONNECT_MS, 5 * s.rttMs) * 1.12 ** s.failures;
+    return s.inCall ? Math.round(Math.min(CONNECT_MS, least)) : CONNECT_MS;
+  };
+
   /** The token first: it may have to be fetched, and a fresh one is asked for after a refusal. */
   const begin = (refused = false) => {
-    if (hasSocket(s)) effects.push({ do: 'drop' });
+    drop();
     s.phase = 'token';
     s.retryAt = s.deadline = null;
     s.probing = false;
@@ -99,7 +157,7 @@ export function stepLink(before, event, now, random) {
   /** @param {string} reason */
   const lose = (reason) => {
     const wasUp = s.phase === 'ready';
-    if (hasSocket(s)) effects.push({ do: 'drop' });
+    drop();
     if (wasUp) {
       if (now - s.readyAt >= STABLE_MS) s.failures = 0;
       // In a call the gateway that keeps it comes first, otherwise the one that is preferred.
@@ -123,12 +181,13 @@ export function stepLink(before, event, now, random) {
     if (!wasUp && s.url !== 0 && reason !== 'no_token') return Math.round(random() * NEXT_URL_MS);
     const rounds = Math.ceil(s.failures / s.urls);
     const wait = backoff(reason === 'limited' || reason === 'fault' ? rounds + 4 : rounds, random);
-    return s.inCall ? Math.min(wait, Math.round(IN_CALL_WAIT_MS * Math.max(0.25, random()))) : wait;
+    const most = Math.min(IN_CALL_WAIT_MS, IN_CALL_FIRST_WAIT_MS * Math.max(1, s.failures / 4));
+    return s.inCall ? Math.min(wait, Math.round(most * Math.max(0.25, random()))) : wait;
   };
 
   /** @param {string} reason */
   const stop = (reason) => {
-    if (hasSocket(s)) effects.push({ do: 'drop' });
+    drop();
     s.phase = 'stopped';
     s.reason = reason;
     s.retryAt = s.deadline = null;
@@ -174,7 +233,7 @@ export function stepLink(before, event, now, random) {
       s.freshToken = event.fresh;
       if (s.phase !== 'token') break;
       s.phase = 'connecting';
-      s.deadline = now + CONNECT_MS;
+      s.deadline = now + connectTime();
       effects.push({ do: 'connect', url: s.url });
       break;
 
@@ -185,14 +244,22 @@ export function stepLink(before, event, now, random) {
       break;
 
     case 'opened':
+      if (event.spare) {
+        if (s.spare !== 'opening') break;
+        s.spare = 'login';
+        s.spareAt = now + IN_CALL_LOGIN_MS;
+        effects.push({ do: 'login', spare: true });
+        break;
+      }
       if (s.phase !== 'connecting') break;
       s.phase = 'login';
-      s.deadline = now + CONNECT_MS;
+      s.deadline = now + (s.inCall ? IN_CALL_LOGIN_MS : CONNECT_MS);
       effects.push({ do: 'login' });
       break;
 
     case 'welcome':
-      if (s.phase !== 'login') break;
+      if (s.phase === 'ready' && s.spare === 'login' && event.spare) swap();
+      else if (s.phase !== 'login') break;
       s.phase = 'ready';
       s.wasReady = true;
       s.freshToken = false;
@@ -205,6 +272,22 @@ export function stepLink(before, event, now, random) {
     case 'heard':
       s.heardAt = now;
       if (s.phase === 'ready') silence();
+      keep();
+      break;
+
+    case 'rtt':
+      // Followed down at once and up slowly: what waits for a lost packet is no round trip.
+      s.rttMs = Math.min(event.ms, s.rttMs + (event.ms - s.rttMs) / 8);
+      break;
+
+    case 'quiet':
+      if (!event.on) keep();
+      else if (s.phase === 'ready' && s.inCall && s.spare === null) {
+        s.spare = 'asked';
+        s.spares = 0;
+        s.spareAt = now + Math.round(ASK_MS + 2 * s.rttMs);
+        effects.push({ do: 'probe' });
+      }
       break;
 
     case 'refused':
@@ -221,6 +304,20 @@ export function stepLink(before, event, now, random) {
 
     case 'closed':
       if (!hasSocket(s)) break;
+      if (event.spare && s.phase === 'ready') {
+        if (s.spare === null || s.spare === 'asked') break;
+        // A network that is gone is tried again in its time; where the gateway said no there is no use.
+        if (event.code === 1006) s.spare = 'opening';
+        else s.spare = s.spareAt = null;
+        break;
+      }
+      if (s.spare === 'login') {
+        // Because the spare is in: its welcome is on its way.
+        swap();
+        s.phase = 'login';
+        s.deadline = now + IN_CALL_LOGIN_MS;
+        break;
+      }
       if (event.hintMs !== undefined) s.hintMs = event.hintMs;
       if (event.code === 4401) badToken('token');
       else if (event.code === 4409) stop('in_use');
@@ -243,6 +340,7 @@ export function stepLink(before, event, now, random) {
       break;
 
     case 'time':
+      if (s.spareAt !== null && now >= s.spareAt) trySpare();
       if (s.deadline === null || now < s.deadline) break;
       if (s.phase === 'waiting') begin();
       else if (s.phase === 'connecting') {
@@ -270,7 +368,7 @@ export function stepLink(before, event, now, random) {
 
     case 'hidden':
       if (s.phase === 'off' || s.phase === 'stopped') break;
-      if (hasSocket(s)) effects.push({ do: 'drop' });
+      drop();
       s.phase = 'asleep';
       s.deadline = s.retryAt = null;
       effects.push({ do: 'tell', what: 'lost' });
@@ -290,6 +388,7 @@ export function stepLink(before, event, now, random) {
 
     case 'inCall':
       s.inCall = event.inCall;
+      if (!s.inCall) keep();
       if (s.phase === 'ready' && !s.probing) silence();
       break;
   }

@@ -7,7 +7,7 @@
 import { noCalls, stepCalls } from './calls.js';
 import { Emitter } from './emitter.js';
 import { PhoneError } from './errors.js';
-import { newLink, stepLink } from './link.js';
+import { newLink, nextTime, stepLink } from './link.js';
 import { Requests } from './requests.js';
 import { stayAwake } from './resume.js';
 import { openWire } from './wire.js';
@@ -264,8 +264,8 @@ export class Station extends Emitter {
   /** @param {import('./link.js').LinkEvent} event */
   #feedLink(event) {
     const { state, effects } = stepLink(this.#link, event, this.#now(), this.#random);
-    const deadline = state.deadline;
-    if (deadline !== this.#link.deadline) this.#wire?.send({ do: 'timer', ms: deadline === null ? null : Math.max(0, deadline - this.#now()) });
+    const next = nextTime(state);
+    if (next !== nextTime(this.#link)) this.#wire?.send({ do: 'timer', ms: next === null ? null : Math.max(0, next - this.#now()) });
     const changed = state.phase !== this.#link.phase || state.reason !== this.#link.reason || state.retryAt !== this.#link.retryAt;
     this.#link = state;
     for (const effect of effects) this.#carryOutLink(effect);
@@ -278,14 +278,17 @@ export class Station extends Emitter {
       case 'fetchToken':
         return void this.#fetchToken(effect.refused);
       case 'connect':
-        return this.#wire?.send({ do: 'open', url: this.#o.urls[effect.url], protocols: [PROTOCOL] });
+      case 'spare':
+        return this.#wire?.send({ do: effect.do === 'spare' ? 'spare' : 'open', url: this.#o.urls[effect.url], protocols: [PROTOCOL] });
       case 'drop':
-        return this.#wire?.send({ do: 'drop' });
+      case 'dropSpare':
+      case 'swap':
+        return this.#wire?.send({ do: effect.do });
       case 'login':
         return this.#send({
           type: 'login', token: this.#o.tokens.current(), device: this.#o.device, call_waiting: this.#o.callWaiting,
           ...(this.#resumeId ? { resume: this.#resumeId } : {}),
-        });
+        }, effect.spare);
       case 'probe':
         return this.#askPong();
       case 'askWhy':
@@ -343,9 +346,11 @@ export class Station extends Emitter {
   #hear(news) {
     switch (news.is) {
       case 'opened':
-        return this.#feedLink({ type: 'opened' });
+        return this.#feedLink({ type: 'opened', spare: news.spare });
       case 'closed':
-        return this.#feedLink({ type: 'closed', code: news.code });
+        return this.#feedLink({ type: 'closed', code: news.code, spare: news.spare });
+      case 'quiet':
+        return this.#feedLink({ type: 'quiet', on: news.on });
       case 'time':
         return this.#feedLink({ type: 'time' });
       case 'audio':
@@ -353,19 +358,19 @@ export class Station extends Emitter {
       case 'counts':
         return this.#o.sound?.count(news.counts);
       case 'text':
-        return this.#take(news.text);
+        return this.#take(news.text, news.spare);
     }
   }
 
-  /** @param {Message} message */
-  #send(message) {
-    this.#wire?.send({ do: 'text', text: JSON.stringify(message) });
+  /** @param {Message} message @param {boolean} [spare] over the socket beside */
+  #send(message, spare = false) {
+    this.#wire?.send({ do: 'text', text: JSON.stringify(message), spare });
   }
 
   // ---- what the gateway says
 
-  /** @param {string} text */
-  #take(text) {
+  /** @param {string} text @param {boolean} spare it came over the socket beside */
+  #take(text, spare) {
     /** @type {Message} */
     let m;
     try {
@@ -376,14 +381,15 @@ export class Station extends Emitter {
     if (typeof m?.type !== 'string') return;
     // At once, and from here: that this page runs is what the gateway asks.
     if (m.type === 'ping') this.#send({ type: 'pong', n: m.n });
-    if (m.type === 'welcome') return this.#welcome(m);
+    if (m.type === 'welcome') return this.#welcome(m, spare);
+    if (spare && this.#link.spare !== null) return; // why it is closed: its code says enough
     this.#feedLink({ type: 'heard' });
     switch (m.type) {
       case 'pong':
         if (m.n !== this.#ping.n) return;
         this.#rttMs = Math.round(performance.now() - this.#ping.at);
         if (this.#o.sound) this.#o.sound.told.rttMs = this.#rttMs;
-        return;
+        return this.#feedLink({ type: 'rtt', ms: this.#rttMs });
       case 'ok':
         return void this.#requests.answer(m);
       case 'error':
@@ -415,8 +421,11 @@ export class Station extends Emitter {
     }
   }
 
-  /** @param {Message} m */
-  #welcome(m) {
+  /** @param {Message} m @param {boolean} spare */
+  #welcome(m, spare) {
+    // Another socket took over before this one was given up: nobody has to be told.
+    const seamless = this.#link.phase === 'ready';
+    if (seamless && !(spare && this.#link.spare === 'login')) return;
     const again = this.#link.wasReady;
     this.#identity = String(m.extension ?? '');
     this.#expiresAt = Number(m.token_expires) || null;
@@ -429,13 +438,13 @@ export class Station extends Emitter {
     this.#presence = presenceOf(m.presence ?? {});
     this.#setResume(String(m.resume ?? ''));
     clearTimeout(this.#goneTimer);
-    this.#feedLink({ type: 'welcome', pingEveryMs: Number(m.ping_every_ms) });
-    this.#pending.push({ event: 'registered', args: [] });
+    this.#feedLink({ type: 'welcome', pingEveryMs: Number(m.ping_every_ms), spare });
+    if (!seamless) this.#pending.push({ event: 'registered', args: [] });
     this.#feedCalls(m);
     this.#requests.up(m.resumed === true);
     this.#askPong();
     this.#watchExpiry();
-    if (again || m.resumed === true) this.#news([{ event: 'reconnected', args: [this.#calls.calls.map((c) => c.id)] }]);
+    if (!seamless && (again || m.resumed === true)) this.#news([{ event: 'reconnected', args: [this.#calls.calls.map((c) => c.id)] }]);
   }
 
   /** @param {Message} m @returns {DeviceInfo[]} */

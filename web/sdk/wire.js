@@ -3,63 +3,115 @@
 // frame up; where no worker is to be had, the same code runs in the page.
 //
 // - Text is not answered here: that the page answers is what the gateway wants to know.
-// - What the network does not take at once is dropped, oldest delay first: the newest frames wait for nothing.
-// - One socket at a time; what an earlier one still says is not heard.
+// - What the network does not take at once waits here; when too much does, the oldest is dropped.
+// - One socket has the voice. A spare may be opened beside it, which takes its place by `swap`; from its
+//   first frame on nothing is heard of the other's.
+// - That steady audio has stopped is told, and that something comes again.
 // - Timers of a worker are on time in hidden tabs, so the connection's timer runs here as well.
 
-/** More than this unsent means that the network does not take our audio: what is new is dropped. */
-const UPLINK_MAX_BYTES = 4 * 640;
+/** More than this unsent means that the network does not take our audio: then it waits here. */
+const UPLINK_MAX_BYTES = 640;
+/** So many frames wait, 80 ms; they are tried again this often, for a socket does not tell. */
+const UPLINK_HELD = 4;
+const UPLINK_RETRY_MS = 10;
+/** Audio that has come for a second without a hole of `HOLE_MS`, and then not for `QUIET_MS`, has stopped. */
+const STEADY_FRAMES = 50;
+const HOLE_MS = 200;
+const QUIET_MS = 350;
+const WATCH_MS = 50;
 /** How long a worker may take to say that it runs. */
 const WORKER_START_MS = 3000;
 
 /**
- * @typedef {{do: 'open', url: string, protocols: string[]} | {do: 'text', text: string} | {do: 'drop'}
+ * @typedef {{do: 'open' | 'spare', url: string, protocols: string[]} | {do: 'text', text: string, spare?: boolean}
+ *   | {do: 'drop'} | {do: 'dropSpare'} | {do: 'swap'}
  *   | {do: 'port', port: MessagePort | null} | {do: 'talk', on: boolean} | {do: 'timer', ms: number | null} | {do: 'count'}
  *   | {do: 'audio', bytes: ArrayBuffer}} WireOrder
  *   `port`: frames come from there and go there; without one they come by `audio`. `talk`: whether frames are sent.
+ *   `spare`: another socket beside the one in use; an earlier one is dropped. `drop`: both.
  * @typedef {{bytesIn: number, bytesOut: number, framesIn: number, dropped: number, queued: number}} WireCounts
- * @typedef {{is: 'opened'} | {is: 'closed', code: number, reason: string} | {is: 'text', text: string}
+ * @typedef {{is: 'opened', spare: boolean} | {is: 'closed', code: number, reason: string, spare: boolean}
+ *   | {is: 'text', text: string, spare: boolean} | {is: 'quiet', on: boolean}
  *   | {is: 'audio', bytes: ArrayBuffer} | {is: 'time'} | {is: 'counts', counts: WireCounts} | {is: 'running'}} WireNews
+ *   `spare`: of the one beside.
  */
 
 export class Socket {
   /** @type {WebSocket | null} */
   #socket = null;
+  /** @type {WebSocket | null} */
+  #spare = null;
+  /** @type {WebSocket | null} whose frames are heard, once there were two */
+  #voice = null;
   /** @type {MessagePort | null} */
   #port = null;
   #talk = false;
+  /** @type {ArrayBuffer[]} oldest first */
+  #held = [];
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #retry;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #watch;
+  #steady = 0;
+  #heardAt = 0;
+  #quiet = false;
   #counts = { bytesIn: 0, bytesOut: 0, framesIn: 0, dropped: 0 };
   #tell;
   #WebSocket;
+  #now;
 
   /**
    * @param {(news: WireNews, transfer?: Transferable[]) => void} tell
    * @param {typeof WebSocket} [Class] for tests
+   * @param {() => number} [now] ms, likewise
    */
-  constructor(tell, Class = globalThis.WebSocket) {
+  constructor(tell, Class = globalThis.WebSocket, now = () => performance.now()) {
     this.#tell = tell;
     this.#WebSocket = Class;
+    this.#now = now;
   }
 
   /** @param {WireOrder} order */
   take(order) {
     switch (order.do) {
       case 'open':
-        return this.#open(order.url, order.protocols);
-      case 'text':
-        if (this.#socket?.readyState === 1) this.#socket.send(order.text);
+        this.#drop();
+        this.#socket = this.#connect(order, false);
         return;
+      case 'spare':
+        this.#dropSpare();
+        this.#spare = this.#connect(order, true);
+        return;
+      case 'text': {
+        const socket = order.spare ? this.#spare : this.#socket;
+        if (socket?.readyState === 1) socket.send(order.text);
+        return;
+      }
       case 'drop':
         return this.#drop();
+      case 'dropSpare':
+        return this.#dropSpare();
+      case 'swap':
+        leave(this.#socket);
+        this.#socket = this.#spare;
+        this.#spare = null;
+        this.#held = [];
+        this.#hear(false);
+        return;
       case 'port':
         this.#port?.close();
         this.#port = order.port;
         if (order.port) order.port.onmessage = ({ data }) => data instanceof ArrayBuffer && this.#send(data);
         return;
       case 'talk':
+        if (order.on === this.#talk) return;
         this.#talk = order.on;
+        this.#held = [];
+        this.#steady = 0;
+        clearInterval(this.#watch);
+        if (order.on) this.#watch = setInterval(() => this.#look(), WATCH_MS);
         return;
       case 'audio':
         return this.#send(order.bytes);
@@ -67,57 +119,109 @@ export class Socket {
         clearTimeout(this.#timer);
         if (order.ms !== null) this.#timer = setTimeout(() => this.#tell({ is: 'time' }), order.ms);
         return;
-      case 'count':
-        return this.#tell({ is: 'counts', counts: { ...this.#counts, queued: this.#socket?.bufferedAmount ?? 0 } });
+      case 'count': {
+        const held = this.#held.reduce((sum, frame) => sum + frame.byteLength, 0);
+        return this.#tell({ is: 'counts', counts: { ...this.#counts, queued: held + (this.#socket?.bufferedAmount ?? 0) } });
+      }
     }
   }
 
-  /** @param {string} url @param {string[]} protocols */
-  #open(url, protocols) {
-    this.#drop();
+  /** @param {{url: string, protocols: string[]}} order @param {boolean} asSpare @returns {WebSocket | null} */
+  #connect({ url, protocols }, asSpare) {
     /** @type {WebSocket} */
     let socket;
     try {
       socket = new this.#WebSocket(url, protocols);
     } catch (error) {
       // A wrong address, or one that the page's policy forbids.
-      return this.#tell({ is: 'closed', code: 1006, reason: String(error) });
+      this.#tell({ is: 'closed', code: 1006, reason: String(error), spare: asSpare });
+      return null;
     }
     socket.binaryType = 'arraybuffer';
-    this.#socket = socket;
-    socket.onopen = () => this.#tell({ is: 'opened' });
+    const isSpare = () => socket === this.#spare;
+    socket.onopen = () => this.#tell({ is: 'opened', spare: isSpare() });
     socket.onclose = ({ code, reason }) => {
-      this.#socket = null;
-      this.#tell({ is: 'closed', code, reason });
+      const spare = isSpare();
+      if (spare) this.#spare = null;
+      else this.#socket = null;
+      this.#tell({ is: 'closed', code, reason, spare });
     };
     socket.onmessage = ({ data }) => {
-      if (typeof data === 'string') return this.#tell({ is: 'text', text: data });
+      const spare = isSpare();
+      const isText = typeof data === 'string';
+      if (!spare) this.#hear(!isText);
+      if (isText) return this.#tell({ is: 'text', text: data, spare });
+      if (spare) this.#voice = socket;
+      else if (this.#voice && this.#voice !== socket) return; // old, and said again over there
       this.#counts.bytesIn += data.byteLength;
       this.#counts.framesIn++;
       if (this.#port) this.#port.postMessage(data, [data]);
       else this.#tell({ is: 'audio', bytes: data }, [data]);
     };
+    return socket;
+  }
+
+  /** Something came over the socket in use. @param {boolean} isAudio */
+  #hear(isAudio) {
+    const now = this.#now();
+    if (isAudio) this.#steady = now - this.#heardAt < HOLE_MS ? this.#steady + 1 : 1;
+    this.#heardAt = now;
+    if (!this.#quiet) return;
+    this.#quiet = false;
+    this.#tell({ is: 'quiet', on: false });
+  }
+
+  #look() {
+    if (this.#quiet || this.#steady < STEADY_FRAMES || this.#now() - this.#heardAt < QUIET_MS) return;
+    this.#quiet = true;
+    this.#steady = 0;
+    this.#tell({ is: 'quiet', on: true });
   }
 
   /** @param {ArrayBuffer} frame */
   #send(frame) {
+    if (!this.#talk || this.#socket?.readyState !== 1) return;
+    this.#held.push(frame);
+    this.#pass();
+    if (this.#held.length <= UPLINK_HELD) return;
+    this.#held.shift();
+    this.#counts.dropped++;
+  }
+
+  /** What was handed to the browser cannot be taken back, so it gets little at a time. */
+  #pass() {
+    clearTimeout(this.#retry);
     const socket = this.#socket;
-    if (!this.#talk || socket?.readyState !== 1) return;
-    if (socket.bufferedAmount > UPLINK_MAX_BYTES) {
-      this.#counts.dropped++;
-      return;
+    while (socket?.readyState === 1 && socket.bufferedAmount <= UPLINK_MAX_BYTES) {
+      const frame = this.#held.shift();
+      if (!frame) return;
+      this.#counts.bytesOut += frame.byteLength;
+      socket.send(frame);
     }
-    this.#counts.bytesOut += frame.byteLength;
-    socket.send(frame);
+    if (this.#held.length > 0) this.#retry = setTimeout(() => this.#pass(), UPLINK_RETRY_MS);
   }
 
   #drop() {
-    const socket = this.#socket;
-    this.#socket = null;
-    if (!socket) return;
-    socket.onopen = socket.onmessage = socket.onclose = socket.onerror = null;
-    if (socket.readyState < 2) socket.close();
+    this.#dropSpare();
+    leave(this.#socket);
+    this.#socket = this.#voice = null;
+    this.#held = [];
+    this.#steady = 0;
+    this.#quiet = false;
   }
+
+  #dropSpare() {
+    if (this.#voice === this.#spare) this.#voice = null;
+    leave(this.#spare);
+    this.#spare = null;
+  }
+}
+
+/** Nothing more is heard of it. @param {WebSocket | null} socket */
+function leave(socket) {
+  if (!socket) return;
+  socket.onopen = socket.onmessage = socket.onclose = socket.onerror = null;
+  if (socket.readyState < 2) socket.close();
 }
 
 /**
@@ -136,7 +240,7 @@ export function localWire(hear, Class) {
     inWorker: false,
     send: (order) => socket.take(order),
     close: () => {
-      for (const order of /** @type {WireOrder[]} */ ([{ do: 'drop' }, { do: 'port', port: null }, { do: 'timer', ms: null }])) socket.take(order);
+      for (const order of /** @type {WireOrder[]} */ ([{ do: 'drop' }, { do: 'talk', on: false }, { do: 'port', port: null }, { do: 'timer', ms: null }])) socket.take(order);
     },
   };
 }

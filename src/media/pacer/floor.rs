@@ -38,9 +38,11 @@ impl Floor {
         }
     }
 
-    /// A frame came while this much was waiting.
-    pub fn see(&mut self, backlog: Duration, now: Instant) {
-        self.current = self.current.min(backlog);
+    /// A frame came, and this much of the delay was of no use.
+    pub fn see(&mut self, needless: Duration, now: Instant) {
+        self.current = self.current.min(needless);
+        // What is used after all stays.
+        self.excess = self.excess.min(needless);
         if now.saturating_duration_since(self.window_began) < WINDOW {
             return;
         }

@@ -3,6 +3,8 @@
 use super::*;
 use crate::media::frame::{FRAME_BYTES, FRAME_TIME};
 
+mod lossy;
+
 const MS: Duration = Duration::from_millis(1);
 
 /// A phone and an Asterisk around a pacer, in simulated time of one millisecond a step.
@@ -16,6 +18,8 @@ struct Rig {
     spoken: u32,
     /// (when played, delay since spoken)
     played: Vec<(Instant, Duration)>,
+    /// What Asterisk was sent: when, and what it is as in `queue`.
+    sent: Vec<(Instant, Option<Instant>)>,
     longest_queue: usize,
     flushed: u32,
 }
@@ -30,23 +34,22 @@ impl Rig {
             queue: VecDeque::new(),
             spoken: 0,
             played: Vec::new(),
+            sent: Vec::new(),
             longest_queue: 0,
             flushed: 0,
         }
     }
 
-    /// A frame that carries when it was spoken; loud unless `quiet`.
+    /// A frame that carries when it was spoken; loud unless `quiet`. The stamp is its first sample, which
+    /// a frame that fades into the next one keeps.
     fn frame(&mut self, spoken: Instant, quiet: bool) -> Bytes {
         self.spoken += 1;
-        let ms = (spoken - self.start).as_millis() as u32;
+        let ms = (spoken - self.start).as_millis() as u16;
         let mut bytes = vec![0u8; FRAME_BYTES];
-        bytes[..4].copy_from_slice(&ms.to_le_bytes());
         if quiet {
-            // A time stamp in samples that are still silence would need four of them.
-            for (i, b) in ms.to_le_bytes().into_iter().enumerate() {
-                bytes[2 * i..2 * i + 2].copy_from_slice(&(i16::from(b) / 2).to_le_bytes());
-            }
+            bytes[..2].copy_from_slice(&1i16.to_le_bytes());
         } else {
+            bytes[..2].copy_from_slice(&ms.to_le_bytes());
             bytes[600..602].copy_from_slice(&i16::MAX.to_le_bytes());
         }
         Bytes::from(bytes)
@@ -59,12 +62,14 @@ impl Rig {
                     let stamp = if frame.iter().all(|b| *b == 0) {
                         None
                     } else if frame[601] != 0 {
-                        let ms = u32::from_le_bytes(frame[..4].try_into().unwrap());
-                        Some(self.start + MS * ms)
+                        let now = self.ms() as u16;
+                        let ago = now.wrapping_sub(u16::from_le_bytes([frame[0], frame[1]]));
+                        Some(self.now - MS * u32::from(ago))
                     } else {
                         Some(self.now) // quiet frames are not measured
                     };
                     self.queue.push_back(stamp);
+                    self.sent.push((self.now, stamp));
                     self.longest_queue = self.longest_queue.max(self.queue.len());
                 }
                 Action::AskStatus => {
@@ -188,6 +193,9 @@ fn speech_through_a_short_stall_is_whole_and_the_delay_shrinks_in_silence() {
         |n| if n < 8 { 160 - 20 * n as u64 } else { 0 },
         |n| n > 25 && n % 5 == 0,
     );
+    for _ in 0..60 {
+        rig.step();
+    }
     let counts = rig.pacer.counts();
     assert_eq!(counts.late, 0, "nothing was too old");
     assert!(counts.ahead > 0, "the delay was taken out");

@@ -1,0 +1,183 @@
+//! What is remembered of the network: how late frames come, and whether that recurs.
+//!
+//! TCP loses nothing: a lost packet makes one frame late and those behind it a little less each. That
+//! is one stall, told by its first frame. A single one is forgiven, two mean that there will be more:
+//! as long as they are remembered, the delay that bridges them isn't needless.
+
+use std::time::{Duration, Instant};
+
+/// A frame that is later than the one before by this much begins a stall.
+const STALL: Duration = Duration::from_millis(15);
+/// How long a stall is remembered, in [`SLOT`]s. A packet lost every few seconds is prepared for all
+/// the time; a calm network is believed after it.
+const SLOTS: usize = 8;
+const SLOT: Duration = Duration::from_secs(1);
+/// What is later is a freeze: it teaches nothing about the next stall, and is not prepared for.
+const FREEZE: Duration = Duration::from_millis(250);
+/// A frame that is quicker than all others sets the measure at once; that all are slower (a longer
+/// route, a slower clock) is taken over after this.
+const SLOWER: Duration = Duration::from_millis(1_500);
+
+/// The lateness of one phone's frames.
+#[derive(Debug)]
+pub struct Stalls {
+    /// When the last frame would have come, had it been as quick as the quickest.
+    due: Option<Instant>,
+    /// How much later than that it came.
+    late: Duration,
+    /// The least of that since `since`.
+    least: Duration,
+    since: Instant,
+    /// The two longest stalls of each slot, the longer first; a ring.
+    slots: [[Duration; 2]; SLOTS],
+    slot: usize,
+    slot_began: Instant,
+}
+
+impl Stalls {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            due: None,
+            late: Duration::ZERO,
+            least: Duration::MAX,
+            since: now,
+            slots: [[Duration::ZERO; 2]; SLOTS],
+            slot: 0,
+            slot_began: now,
+        }
+    }
+
+    /// A frame came that lasts `frame_time`.
+    pub fn see(&mut self, frame_time: Duration, now: Instant) {
+        self.turn(now);
+        let due = self.due.map_or(now, |due| (due + frame_time).min(now));
+        let before = self.late;
+        self.late = now.saturating_duration_since(due);
+        self.due = Some(due);
+        if self.late > FREEZE {
+            self.due = Some(now);
+            self.late = Duration::ZERO;
+            self.least = Duration::MAX;
+            self.since = now;
+            return;
+        }
+        if self.late > before + STALL {
+            let [first, second] = &mut self.slots[self.slot];
+            if self.late > *first {
+                (*first, *second) = (self.late, *first);
+            } else {
+                *second = self.late.max(*second);
+            }
+        }
+        self.least = self.least.min(self.late);
+        if now.saturating_duration_since(self.since) >= SLOWER {
+            self.due = Some(due + self.least);
+            self.late -= self.least;
+            self.least = Duration::MAX;
+            self.since = now;
+        }
+    }
+
+    /// When the newest frame would have come, had it been as quick as the quickest.
+    pub fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// The longest stall that there was more than once.
+    pub fn recurring(&self) -> Duration {
+        let (mut first, mut second) = (Duration::ZERO, Duration::ZERO);
+        for [longest, next] in self.slots {
+            if longest > first {
+                second = first.max(next);
+                first = longest;
+            } else {
+                second = second.max(longest);
+            }
+        }
+        second
+    }
+
+    /// Forgets what is too long ago.
+    fn turn(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.slot_began) > SLOT * SLOTS as u32 {
+            self.slots = Default::default();
+            self.slot_began = now;
+        }
+        while now.saturating_duration_since(self.slot_began) >= SLOT {
+            self.slot = (self.slot + 1) % SLOTS;
+            self.slots[self.slot] = Default::default();
+            self.slot_began += SLOT;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::media::frame::FRAME_TIME;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Frames of 20 ms, each so many ms late.
+    fn after(late: impl IntoIterator<Item = u32>) -> Stalls {
+        let start = Instant::now();
+        let mut stalls = Stalls::new(start);
+        for (n, late) in late.into_iter().enumerate() {
+            stalls.see(FRAME_TIME, start + FRAME_TIME * n as u32 + MS * late);
+        }
+        stalls
+    }
+
+    /// Frame `n` of a network where a packet is lost at each of these.
+    fn lost_at(lost: &[u32], n: u32) -> u32 {
+        lost.iter()
+            .filter(|at| n >= **at)
+            .map(|at| 95u32.saturating_sub(20 * (n - at)))
+            .max()
+            .unwrap_or(0)
+    }
+
+    #[test]
+    fn one_stall_is_forgiven_and_two_are_remembered_for_8_s() {
+        assert_eq!(after((0..500).map(|n| lost_at(&[100], n))).recurring(), Duration::ZERO);
+        let twice = |frames| after((0..frames).map(|n| lost_at(&[100, 200], n))).recurring();
+        assert_eq!(twice(201), 95 * MS);
+        assert_eq!(twice(450), 95 * MS);
+        assert_eq!(twice(520), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_freeze_teaches_nothing() {
+        let frozen = |n: u32| 3_000u32.saturating_sub(20 * n);
+        assert_eq!(
+            after((0..400).map(|n| if n < 100 { 0 } else { frozen(n - 100) })).recurring(),
+            Duration::ZERO
+        );
+    }
+
+    #[test]
+    fn a_slow_or_a_fast_clock_is_no_stall() {
+        for per_frame in [19_800, 20_200] {
+            let start = Instant::now();
+            let mut stalls = Stalls::new(start);
+            for n in 0..10_000 {
+                stalls.see(FRAME_TIME, start + Duration::from_micros(per_frame) * n);
+                assert_eq!(stalls.recurring(), Duration::ZERO);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_recurs_is_never_more_than_was_seen(late in prop::collection::vec(0u32..600, 0..600)) {
+            // In order, as TCP gives them.
+            let mut last = 0;
+            let late: Vec<u32> = late.into_iter().map(|late| { last = late.max(u32::saturating_sub(last, 20)); last }).collect();
+            let most = late.iter().max().copied().unwrap_or(0);
+            let recurring = after(late).recurring();
+            prop_assert!(recurring <= MS * most && recurring <= FREEZE);
+        }
+    }
+}
