@@ -33,7 +33,7 @@ mod stalls;
 /// more would be out of our hands.
 pub const AHEAD: Duration = Duration::from_millis(40);
 /// What may wait for Asterisk, here and there together: the longest stall of which speech is kept.
-pub const BACKLOG: Duration = Duration::from_millis(200);
+pub const BACKLOG: Duration = Duration::from_millis(260);
 /// The same for a moment after a backlog was dropped: the burst that follows is as old.
 const BACKLOG_AFTER_DROP: Duration = Duration::from_millis(60);
 /// How long that moment is. A thawed connection delivers its backlog faster than this.

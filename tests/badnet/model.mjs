@@ -1,7 +1,7 @@
 // The page's playout buffer and the gateway's pacer alone, with recorded speech, over a model of TCP on a bad
 // network: the same figures as `run.mjs`, in simulated time, so a busy machine doesn't matter. See script/badnet.
 //
-//   node model.mjs SPEECH.sln16 [--python PYTHON] [--pacer PROGRAM] [--calls 3] [--only "2 %"]
+//   node model.mjs SPEECH.sln16 [--python PYTHON] [--pacer PROGRAM] [--calls 3] [--only "2 %"] [--way up]
 //
 // PROGRAM is `pacer.rs` built; without it there is only the way down. The delay up lacks what microphone and
 // browser add, about 30 ms.
@@ -95,7 +95,7 @@ const option = (name, otherwise) => {
   const at = process.argv.indexOf(`--${name}`);
   return at < 0 ? otherwise : process.argv[at + 1];
 };
-const [python, pacer, wanted] = [option('python'), option('pacer'), option('only', '').split(',').filter(Boolean)];
+const [python, pacer, way, wanted] = [option('python'), option('pacer'), option('way', 'down,up'), option('only', '').split(',').filter(Boolean)];
 const calls = Number(option('calls', 3));
 const bytes = readFileSync(file);
 const speech = new Int16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + (bytes.length & ~1)));
@@ -133,10 +133,12 @@ for (const [name, condition] of Object.entries(CONDITIONS)) {
   const ways = { down: [], up: [] };
   for (let seed = 1; seed <= calls; seed++) {
     const arrive = arrivals(SECONDS * 50, { ...condition, seed });
-    const { heard, stats } = play(speech, arrive);
-    ways.down.push({ ...judge(heard), gaps: stats.underruns });
-    if (process.env.BADNET_VERBOSE) console.log(`  ${seed} down ${JSON.stringify(ways.down.at(-1))}`);
-    if (!pacer) continue;
+    if (way.includes('down')) {
+      const { heard, stats } = play(speech, arrive);
+      ways.down.push({ ...judge(heard), gaps: stats.underruns });
+      if (process.env.BADNET_VERBOSE) console.log(`  ${seed} down ${JSON.stringify(ways.down.at(-1))} ${JSON.stringify(stats)}`);
+    }
+    if (!pacer || !way.includes('up')) continue;
     const up = playUp(pacer, file, arrive);
     ways.up.push(judge(up.heard));
     if (process.env.BADNET_VERBOSE) console.log(`  ${seed} up ${JSON.stringify(ways.up.at(-1))} ${up.said}`);

@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 const STALL: Duration = Duration::from_millis(15);
 /// How long a stall is remembered, in [`SLOT`]s. A packet lost every few seconds is prepared for all
 /// the time; a calm network is believed after it.
-const SLOTS: usize = 8;
+const SLOTS: usize = 12;
 const SLOT: Duration = Duration::from_secs(1);
+/// From so many on the network is bad, and the longest of them will come again, too.
+const MANY: u32 = 20;
 /// What is later is a freeze: it teaches nothing about the next stall, and is not prepared for.
 const FREEZE: Duration = Duration::from_millis(250);
 /// A frame that is quicker than all others sets the measure at once; that all are slower (a longer
@@ -30,6 +32,8 @@ pub struct Stalls {
     since: Instant,
     /// The two longest stalls of each slot, the longer first; a ring.
     slots: [[Duration; 2]; SLOTS],
+    /// How many there were in each.
+    counts: [u32; SLOTS],
     slot: usize,
     slot_began: Instant,
 }
@@ -42,6 +46,7 @@ impl Stalls {
             least: Duration::MAX,
             since: now,
             slots: [[Duration::ZERO; 2]; SLOTS],
+            counts: [0; SLOTS],
             slot: 0,
             slot_began: now,
         }
@@ -62,6 +67,7 @@ impl Stalls {
             return;
         }
         if self.late > before + STALL {
+            self.counts[self.slot] += 1;
             let [first, second] = &mut self.slots[self.slot];
             if self.late > *first {
                 (*first, *second) = (self.late, *first);
@@ -83,8 +89,9 @@ impl Stalls {
         self.due
     }
 
-    /// The longest stall that there was more than once.
+    /// The longest stall that there was more than once; where there are [`MANY`], the longest.
     pub fn recurring(&self) -> Duration {
+        let many: u32 = self.counts.iter().sum();
         let (mut first, mut second) = (Duration::ZERO, Duration::ZERO);
         for [longest, next] in self.slots {
             if longest > first {
@@ -94,18 +101,20 @@ impl Stalls {
                 second = second.max(longest);
             }
         }
-        second
+        if many >= MANY { first } else { second }
     }
 
     /// Forgets what is too long ago.
     fn turn(&mut self, now: Instant) {
         if now.saturating_duration_since(self.slot_began) > SLOT * SLOTS as u32 {
             self.slots = Default::default();
+            self.counts = Default::default();
             self.slot_began = now;
         }
         while now.saturating_duration_since(self.slot_began) >= SLOT {
             self.slot = (self.slot + 1) % SLOTS;
             self.slots[self.slot] = Default::default();
+            self.counts[self.slot] = 0;
             self.slot_began += SLOT;
         }
     }
@@ -140,12 +149,12 @@ mod tests {
     }
 
     #[test]
-    fn one_stall_is_forgiven_and_two_are_remembered_for_8_s() {
-        assert_eq!(after((0..500).map(|n| lost_at(&[100], n))).recurring(), Duration::ZERO);
+    fn one_stall_is_forgiven_and_two_are_remembered_for_12_s() {
+        assert_eq!(after((0..700).map(|n| lost_at(&[100], n))).recurring(), Duration::ZERO);
         let twice = |frames| after((0..frames).map(|n| lost_at(&[100, 200], n))).recurring();
         assert_eq!(twice(201), 95 * MS);
-        assert_eq!(twice(450), 95 * MS);
-        assert_eq!(twice(520), Duration::ZERO);
+        assert_eq!(twice(650), 95 * MS);
+        assert_eq!(twice(750), Duration::ZERO);
     }
 
     #[test]

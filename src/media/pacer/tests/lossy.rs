@@ -30,7 +30,7 @@ fn on_their_way(loss: f64, jitter: f64, seed: u32) -> Vec<u64> {
         .map(|n| {
             let lost = dice.roll() < loss;
             let vary = (2.0 * dice.roll() - 1.0) * jitter;
-            (n * 20, lost, (n * 20) as f64 as u64 + (RTT as f64 / 2.0 + vary) as u64)
+            (n * 20, lost, n * 20 + (RTT as f64 / 2.0 + vary) as u64)
         })
         .collect();
     for i in 0..packets.len() {
@@ -98,9 +98,7 @@ fn calls(loss: f64, jitter: f64) -> (f64, f64, f64, u128) {
         out += counts.late + counts.ahead;
     }
     let each = |sum: f64| sum / f64::from(CALLS);
-    let told = (each(gaps as f64), each(out as f64), each(late as f64), worst);
-    println!("loss {loss} jitter {jitter}: gaps, left out, delay, worst: {told:?}");
-    told
+    (each(gaps as f64), each(out as f64), each(late as f64), worst)
 }
 
 #[test]
@@ -125,11 +123,8 @@ fn at_5_per_cent_loss_speech_is_nearly_whole_and_200_ms_late() {
 }
 
 #[test]
-fn at_1_per_cent_loss() {
-    calls(0.01, 0.0);
-}
-
-#[test]
-fn jitter_30() {
-    calls(0.0, 30.0);
+fn jitter_of_30_ms_makes_no_gap() {
+    let (gaps, out, late, _) = calls(0.0, 30.0);
+    assert!(gaps < 1.0 && out < 1.0, "{gaps} gaps, {out} left out");
+    assert!(late <= 125.0, "{late} ms");
 }
