@@ -111,6 +111,8 @@ export class V1Phone extends EventEmitter {
   calls = new Map();
   said = [];
   frames = [];
+  /** Frames to the phone. */
+  sent = 0;
   answers = new Map();
   presence = { state: 'ready' };
   features = { hold: true, dial: true, dtmf: true, transfer: true };
@@ -326,7 +328,10 @@ export class V1Phone extends EventEmitter {
       while (sent * 20 <= performance.now() - start) {
         const frame = Buffer.alloc(640);
         for (let k = 0; k < 320; k++) frame.writeInt16LE(Math.round(32767 * this.#source(sent * 320 + k)), k * 2);
-        if (this.isThere && [...this.calls.values()].some((c) => c.state === 'open' && !c.held)) this.socket.send(frame);
+        if (this.isThere && [...this.calls.values()].some((c) => c.state === 'open' && !c.held)) {
+          this.socket.send(frame);
+          this.sent++;
+        }
         sent++;
       }
     }, 5);

@@ -6,6 +6,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { setTimeout as pass } from 'node:timers/promises';
+import { darkWay } from './dark.mjs';
 import { MockGateway, makeToken } from './mock-gateway.mjs';
 import { launch } from './page.mjs';
 import { fromPcm, shareOfTone, sine, writeWav } from './signal.mjs';
@@ -255,6 +257,50 @@ describe('the connection', () => {
     await happened('call.reconnected');
     assert.equal(await status(id), 'open');
     assert.deepEqual((await happened('reconnected')).args.length, 1);
+  });
+
+  /** In a call that has been heard for more than a second, over a way that can go dark. */
+  async function overDarkWay(t) {
+    const way = await darkWay(gateway.port);
+    t.after(way.close);
+    gateway.url = `https://127.0.0.1:${way.port}/`;
+    const phone = await logIn();
+    phone.tone(FAR_HZ);
+    const id = await answered(phone);
+    await phone.heard(120);
+    return { way, phone, id };
+  }
+
+  test('a network that goes dark: the call goes on over another socket while the old one sleeps, and nobody is told', async (t) => {
+    const { way, phone, id } = await overDarkWay(t);
+    const framesDown = () => page.evaluate(() => window.device.audio.engine.stats.framesDown);
+    const back = once(phone, 'back');
+    way.dark();
+    await pass(1500); // so long it is dark
+    way.light(false);
+    const at = performance.now();
+    await back;
+    await phone.heard(1);
+    t.diagnostic(`heard again ${Math.round(performance.now() - at)} ms after the network was there`);
+    assert.equal(phone.login.resume, phone.resume);
+    const [sent, before] = [phone.sent, await framesDown()];
+    await phone.heard(50);
+    assert.ok((await framesDown()) - before <= phone.sent - sent + 5, 'no frame is heard twice');
+    assert.equal(await status(id), 'open');
+    assert.deepEqual((await names()).filter((name) => /reconnect|replaced|disconnect|cancel|error/.test(name)), []);
+    await page.evaluate((call) => window.calls[call].disconnect(), id);
+    assert.equal((await phone.says('hangup')).call, id);
+  });
+
+  test('a stall that is over by itself changes nothing', async (t) => {
+    const { way, phone, id } = await overDarkWay(t);
+    way.dark();
+    await pass(700); // long enough to try another socket
+    way.light(true);
+    await phone.heard(100);
+    assert.equal(gateway.v1.logins.length, 1);
+    assert.equal(await status(id), 'open');
+    assert.deepEqual((await names()).filter((name) => /reconnect|replaced|disconnect|cancel|error/.test(name)), []);
   });
 
   test('a reload in a call comes back into it', async (t) => {

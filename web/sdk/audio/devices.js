@@ -45,9 +45,11 @@ export class Devices extends Emitter {
     if (!this.#media?.enumerateDevices) return;
     const all = await this.#media.enumerateDevices().catch(() => []);
     const before = [...this.inputs, ...this.outputs];
+    /** @param {MediaDeviceKind} kind */
     const of = (kind) => all
       .filter((d) => d.kind === kind && d.deviceId && d.deviceId !== 'default' && d.deviceId !== 'communications')
       .map((d) => ({ id: d.deviceId, label: d.label, group: d.groupId }));
+    /** @param {MediaDeviceKind} kind */
     const first = (kind) => all.find((d) => d.kind === kind && (d.deviceId === 'default' || d.deviceId === ''))?.label ?? '';
     const [inputs, outputs] = [of('audioinput'), of('audiooutput')];
     const defaults = { input: first('audioinput'), output: first('audiooutput') };

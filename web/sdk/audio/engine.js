@@ -204,7 +204,7 @@ export class AudioEngine extends Emitter {
   }
 
   #contextChanged() {
-    const state = /** @type {string} */ (this.#context.state);
+    const state = /** @type {string | undefined} */ (this.#context?.state);
     if (state === 'running') this.#setSound('running');
     else if (state === 'closed' || state === 'interrupted') this.#setSound(state);
     else if (this.#sound !== 'blocked') this.#setSound('suspended');
@@ -224,6 +224,7 @@ export class AudioEngine extends Emitter {
       return false;
     }
     const context = this.#context;
+    if (!context || !this.#speaker || !this.#ringer) return false;
     if (context.state !== 'running') {
       // resume() of a blocked context never settles, so it only has so much time.
       await Promise.race([context.resume().catch(() => {}), new Promise((done) => setTimeout(done, RESUME_WAIT_MS))]);
@@ -306,13 +307,15 @@ export class AudioEngine extends Emitter {
 
   /** A chosen device that is away is waited for: meanwhile the system's own takes its place. */
   async #route() {
-    if (!this.#speaker) return { speaker: true, ringer: true };
+    if (!this.#speaker || !this.#ringer) return { speaker: true, ringer: true };
+    /** @param {string} id */
     const there = (id) => (this.#devices.has(id, 'outputs') ? id : '');
     const speaker = await this.#speaker.use(there(this.#chosen.speaker));
     const ringer = await this.#ringer.use(there(this.#chosen.ringer), this.#speaker.id);
     return { speaker, ringer };
   }
 
+  /** @param {import('./devices.js').Device[]} lost */
   #devicesChanged(lost) {
     const { microphone, speaker, ringer } = this.#chosen;
     this.#route();
@@ -355,7 +358,7 @@ export class AudioEngine extends Emitter {
     await this.openMic();
     if (on && this.#context) {
       meter.analyser = new AnalyserNode(this.#context, { fftSize: 1024 });
-      this.#micTap().connect(meter.analyser);
+      this.#micTap()?.connect(meter.analyser);
     }
     return {
       level: () => {
@@ -366,7 +369,7 @@ export class AudioEngine extends Emitter {
         if (!on) return;
         on = false;
         this.#monitors--;
-        if (meter.analyser) this.#tap.disconnect(meter.analyser);
+        if (meter.analyser) this.#tap?.disconnect(meter.analyser);
         if (!this.#wantsMic) this.closeMic();
         release();
       },
@@ -376,7 +379,7 @@ export class AudioEngine extends Emitter {
   /** @type {GainNode | null} Between microphone and worklet, so that a change of device keeps what listens. */
   #tap = null;
   #micTap() {
-    if (!this.#tap) {
+    if (!this.#tap && this.#context && this.#worklet) {
       this.#tap = this.#context.createGain();
       this.#tap.connect(this.#worklet);
     }
@@ -417,8 +420,10 @@ export class AudioEngine extends Emitter {
     }
   }
 
+  /** @param {MediaStream} stream */
   #micConnected(stream) {
-    this.#microphone.connect(stream, this.#context, this.#micTap());
+    const tap = this.#micTap();
+    if (this.#context && tap) this.#microphone.connect(stream, this.#context, tap);
     this.#micId = this.#microphone.settings.deviceId ?? '';
   }
 
@@ -480,8 +485,8 @@ export class AudioEngine extends Emitter {
       if (isOver()) return;
       this.unlock();
     }
-    this.#worklet.port.postMessage({ do: 'start' });
-    if (this.#muted) this.#worklet.port.postMessage({ do: 'mute', muted: true });
+    this.#worklet?.port.postMessage({ do: 'start' });
+    if (this.#muted) this.#worklet?.port.postMessage({ do: 'mute', muted: true });
     this.openMic();
   }
 
@@ -518,18 +523,21 @@ export class AudioEngine extends Emitter {
 
   // ---- what is told
 
+  /** @param {SoundState} state */
   #setSound(state) {
     if (this.#sound === state) return;
     this.#sound = state;
     this.emit('sound', state);
   }
 
+  /** @param {string} state */
   #setMic(state) {
     if (this.#mic === state) return;
     this.#mic = state;
     this.emit('mic', state);
   }
 
+  /** @param {string} state */
   #setPermission(state) {
     if (this.#permission === state) return;
     this.#permission = state;
@@ -538,7 +546,7 @@ export class AudioEngine extends Emitter {
 }
 
 function contextClass() {
-  return globalThis.AudioContext ?? globalThis.webkitAudioContext;
+  return globalThis.AudioContext ?? /** @type {any} */ (globalThis).webkitAudioContext;
 }
 
 function hasWorklets() {

@@ -8,6 +8,11 @@ const RING_VOLUME = 0.3;
 /** How loud a key is to the one who presses it. */
 const KEY_VOLUME = 0.12;
 
+/**
+ * Where it sounds: what of an engine is needed.
+ * @typedef {Pick<import('./engine.js').AudioEngine, 'hold' | 'prepare' | 'context' | 'ringNode'>} Place
+ */
+
 /** The bell of the phone. It sounds on the engine's ringer. */
 export class RingTone {
   #engine;
@@ -16,7 +21,7 @@ export class RingTone {
   #release = () => {};
   #round = 0;
 
-  /** @param {import('./engine.js').AudioEngine} engine */
+  /** @param {Place} engine */
   constructor(engine) {
     this.#engine = engine;
   }
@@ -35,12 +40,13 @@ export class RingTone {
     } catch {
       return;
     }
-    const { context } = this.#engine;
+    const { context, ringNode } = this.#engine;
+    if (!context || !ringNode) return;
     const own = url ? await load(context, url) : null;
     if (round !== this.#round) return;
     const buffer = own ?? inBuffer(context, Object.hasOwn(RINGS, name) ? renderRing(RINGS[name], context.sampleRate) : renderBell(context.sampleRate), RING_VOLUME);
     this.#source = new AudioBufferSourceNode(context, { buffer, loop: true });
-    this.#source.connect(this.#engine.ringNode);
+    this.#source.connect(ringNode);
     this.#source.start();
   }
 
@@ -73,6 +79,12 @@ export function playTest(engine, where) {
   return playOnce(engine, where, renderBell, RING_VOLUME);
 }
 
+/**
+ * @param {import('./engine.js').AudioEngine} engine
+ * @param {'speaker' | 'ringer'} where
+ * @param {(rate: number) => Float32Array} render
+ * @param {number} volume
+ */
 async function playOnce(engine, where, render, volume) {
   const release = engine.hold();
   try {
@@ -81,8 +93,10 @@ async function playOnce(engine, where, render, volume) {
     return release();
   }
   const { context } = engine;
+  const node = where === 'ringer' ? engine.ringNode : engine.speakerNode;
+  if (!context || !node) return release();
   const source = new AudioBufferSourceNode(context, { buffer: inBuffer(context, render(context.sampleRate), volume) });
-  source.connect(where === 'ringer' ? engine.ringNode : engine.speakerNode);
+  source.connect(node);
   source.onended = () => {
     source.disconnect();
     release();
@@ -90,12 +104,14 @@ async function playOnce(engine, where, render, volume) {
   source.start();
 }
 
+/** @param {AudioContext} context @param {Float32Array} samples @param {number} volume */
 function inBuffer(context, samples, volume) {
   const buffer = context.createBuffer(1, samples.length, context.sampleRate);
   buffer.copyToChannel(samples.map((x) => x * volume), 0);
   return buffer;
 }
 
+/** @param {AudioContext} context @param {string} url @returns {Promise<AudioBuffer | null>} */
 async function load(context, url) {
   try {
     const answer = await fetch(url);

@@ -51,9 +51,9 @@ export class Speaker {
         this.#straight();
         return id === '';
       } else {
-        this.#throughElement();
-        await this.#element.setSinkId(id);
-        await this.#element.play();
+        const element = this.#throughElement();
+        await element.setSinkId(id);
+        await element.play();
       }
       this.#id = id;
       return true;
@@ -78,12 +78,13 @@ export class Speaker {
   }
 
   #throughElement() {
-    if (this.#element) return;
+    if (this.#element) return this.#element;
     const target = this.#context.createMediaStreamDestination();
     this.input.disconnect();
     this.input.connect(target);
     this.#element = new Audio();
     this.#element.srcObject = target.stream;
+    return this.#element;
   }
 }
 

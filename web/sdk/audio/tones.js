@@ -43,6 +43,7 @@ export function ringFor(locale) {
   return Object.hasOwn(RINGS, name) ? name : 'eu';
 }
 
+/** @template T @param {Record<string, T>} table @param {string} key @returns {T | undefined} */
 function own(table, key) {
   return Object.hasOwn(table, key) ? table[key] : undefined;
 }
@@ -61,6 +62,7 @@ export const KEY_SECONDS = 0.16;
 /** Edges of a tone, in seconds: without them it clicks. */
 const EDGE = 0.01;
 
+/** @param {number} t @param {number} end */
 const edge = (t, end) => Math.max(0, Math.min(1, t / EDGE, (end - t) / EDGE));
 
 /**
@@ -99,10 +101,12 @@ export function renderKey(hz, rate) {
   return render(KEY_SECONDS, rate, (t) => edge(t, KEY_SECONDS) * together(hz, t));
 }
 
+/** @param {number} seconds @param {number} rate @param {(t: number) => number} sample */
 function render(seconds, rate, sample) {
   return Float32Array.from({ length: Math.round(seconds * rate) }, (_, i) => sample(i / rate));
 }
 
+/** @param {number[]} hz @param {number} t */
 function together(hz, t) {
   let sum = 0;
   for (const f of hz) sum += Math.sin(2 * Math.PI * f * t);
