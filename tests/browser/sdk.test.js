@@ -46,6 +46,8 @@ let folder;
 let gateway;
 let browser;
 let page;
+/** A way that can go dark, in tests that have one. */
+let way;
 
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'sdk-test-'));
@@ -64,6 +66,8 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   for (const open of browser.browser.pages()) await open.close();
+  way?.close();
+  way = undefined;
   await gateway.stop();
   assert.deepEqual(gateway.v1.faults, [], 'every message is as docs/phone-protocol.schema.json says');
 });
@@ -260,19 +264,18 @@ describe('the connection', () => {
   });
 
   /** In a call that has been heard for more than a second, over a way that can go dark. */
-  async function overDarkWay(t) {
-    const way = await darkWay(gateway.port);
-    t.after(way.close);
+  async function overDarkWay() {
+    way = await darkWay(gateway.port);
     gateway.url = `https://127.0.0.1:${way.port}/`;
     const phone = await logIn();
     phone.tone(FAR_HZ);
     const id = await answered(phone);
     await phone.heard(120);
-    return { way, phone, id };
+    return { phone, id };
   }
 
   test('a network that goes dark: the call goes on over another socket while the old one sleeps, and nobody is told', async (t) => {
-    const { way, phone, id } = await overDarkWay(t);
+    const { phone, id } = await overDarkWay();
     const framesDown = () => page.evaluate(() => window.device.audio.engine.stats.framesDown);
     const back = once(phone, 'back');
     way.dark();
@@ -292,8 +295,8 @@ describe('the connection', () => {
     assert.equal((await phone.says('hangup')).call, id);
   });
 
-  test('a stall that is over by itself changes nothing', async (t) => {
-    const { way, phone, id } = await overDarkWay(t);
+  test('a stall that is over by itself changes nothing', async () => {
+    const { phone, id } = await overDarkWay();
     way.dark();
     await pass(700); // long enough to try another socket
     way.light(true);
