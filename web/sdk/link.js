@@ -19,17 +19,14 @@ const STABLE_MS = 10000;
 /** While calls are kept for us no wait is longer, and the first ones are shorter. */
 const IN_CALL_WAIT_MS = 1000;
 const IN_CALL_FIRST_WAIT_MS = 250;
-/** A handshake and a login then: a packet that was lost in the dark is sent again only after a second. */
+/** A handshake then: a packet that was lost in the dark is sent again only after a second. */
 const IN_CALL_CONNECT_MS = 700;
-const IN_CALL_LOGIN_MS = 2500;
 /** A question that a silent socket has not answered by then, and two round trips, is a reason for a spare. */
 const ASK_MS = 100;
 /** A spare has its handshake's four round trips and a little, no less than this; then the next is tried. */
 const SPARE_MS = 200;
 const HANDSHAKE_RTTS = 4;
 const SPARE_EXTRA_MS = 50;
-/** So many come quickly one after the other; a network that is too slow for that gets more time. */
-const QUICK_SPARES = 10;
 /** Before a round trip was measured. */
 const FIRST_RTT_MS = 100;
 /** What a gateway may ask for at most. */
@@ -63,7 +60,7 @@ const NEXT_URL_MS = 300;
  *   phase: Phase, url: number, urls: number, failures: number, wasReady: boolean, inCall: boolean,
  *   reason: string | null, retryAt: number | null, deadline: number | null, readyAt: number,
  *   heardAt: number, probing: boolean, pingEveryMs: number, hintMs: number | null, freshToken: boolean,
- *   rttMs: number, spare: 'asked' | 'opening' | 'login' | null, spareAt: number | null, spares: number,
+ *   rttMs: number, spare: 'asked' | 'opening' | 'login' | null, spareAt: number | null,
  * }} LinkState
  *   `deadline`, `spareAt`: when `{type: 'time'}` is wanted; a `time` that comes early does no harm. `spare`: how far
  *   the socket beside the silent one is.
@@ -85,7 +82,7 @@ export function newLink() {
     phase: 'off', url: 0, urls: 1, failures: 0, wasReady: false, inCall: false,
     reason: null, retryAt: null, deadline: null, readyAt: 0,
     heardAt: 0, probing: false, pingEveryMs: FIRST_PING_MS, hintMs: null, freshToken: false,
-    rttMs: FIRST_RTT_MS, spare: null, spareAt: null, spares: 0,
+    rttMs: FIRST_RTT_MS, spare: null, spareAt: null,
   };
 }
 
@@ -128,9 +125,8 @@ export function stepLink(before, event, now, random) {
   };
 
   const trySpare = () => {
-    const slower = 1.2 ** Math.max(0, s.spares++ - QUICK_SPARES);
     s.spare = 'opening';
-    s.spareAt = now + Math.round(Math.max(SPARE_MS, HANDSHAKE_RTTS * s.rttMs + SPARE_EXTRA_MS) * slower * (1 + random() / 10));
+    s.spareAt = now + Math.round(Math.max(SPARE_MS, HANDSHAKE_RTTS * s.rttMs + SPARE_EXTRA_MS) * (1 + random() / 10));
     effects.push({ do: 'spare', url: s.url });
   };
 
@@ -138,11 +134,6 @@ export function stepLink(before, event, now, random) {
   const swap = () => {
     s.spare = s.spareAt = null;
     effects.push({ do: 'swap' });
-  };
-
-  const connectTime = () => {
-    const least = Math.max(IN_CALL_CONNECT_MS, 5 * s.rttMs) * 1.12 ** s.failures;
-    return s.inCall ? Math.round(Math.min(CONNECT_MS, least)) : CONNECT_MS;
   };
 
   /** The token first: it may have to be fetched, and a fresh one is asked for after a refusal. */
@@ -233,7 +224,7 @@ export function stepLink(before, event, now, random) {
       s.freshToken = event.fresh;
       if (s.phase !== 'token') break;
       s.phase = 'connecting';
-      s.deadline = now + connectTime();
+      s.deadline = now + (s.inCall ? Math.min(CONNECT_MS, Math.max(IN_CALL_CONNECT_MS, 5 * s.rttMs) + 100 * s.failures) : CONNECT_MS);
       effects.push({ do: 'connect', url: s.url });
       break;
 
@@ -247,13 +238,13 @@ export function stepLink(before, event, now, random) {
       if (event.spare) {
         if (s.spare !== 'opening') break;
         s.spare = 'login';
-        s.spareAt = now + IN_CALL_LOGIN_MS;
+        s.spareAt = now + CONNECT_MS;
         effects.push({ do: 'login', spare: true });
         break;
       }
       if (s.phase !== 'connecting') break;
       s.phase = 'login';
-      s.deadline = now + (s.inCall ? IN_CALL_LOGIN_MS : CONNECT_MS);
+      s.deadline = now + CONNECT_MS;
       effects.push({ do: 'login' });
       break;
 
@@ -284,7 +275,6 @@ export function stepLink(before, event, now, random) {
       if (!event.on) keep();
       else if (s.phase === 'ready' && s.inCall && s.spare === null) {
         s.spare = 'asked';
-        s.spares = 0;
         s.spareAt = now + Math.round(ASK_MS + 2 * s.rttMs);
         effects.push({ do: 'probe' });
       }
@@ -315,7 +305,7 @@ export function stepLink(before, event, now, random) {
         // Because the spare is in: its welcome is on its way.
         swap();
         s.phase = 'login';
-        s.deadline = now + IN_CALL_LOGIN_MS;
+        s.deadline = now + CONNECT_MS;
         break;
       }
       if (event.hintMs !== undefined) s.hintMs = event.hintMs;

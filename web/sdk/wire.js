@@ -10,7 +10,7 @@
 // - Timers of a worker are on time in hidden tabs, so the connection's timer runs here as well.
 
 /** More than this unsent means that the network does not take our audio: then it waits here. */
-const UPLINK_MAX_BYTES = 640;
+const FRAME_BYTES = 640;
 /** So many frames wait, 80 ms; they are tried again this often, for a socket does not tell. */
 const UPLINK_HELD = 4;
 const UPLINK_RETRY_MS = 10;
@@ -37,11 +37,9 @@ const WORKER_START_MS = 3000;
  */
 
 export class Socket {
-  /** @type {WebSocket | null} */
-  #socket = null;
-  /** @type {WebSocket | null} */
-  #spare = null;
-  /** @type {WebSocket | null} whose frames are heard, once there were two */
+  /** @type {(WebSocket | null)[]} the one in use, and the spare */
+  #sockets = [null, null];
+  /** @type {WebSocket | null} the spare that has begun to speak: the other is not heard any more */
   #voice = null;
   /** @type {MessagePort | null} */
   #port = null;
@@ -78,38 +76,30 @@ export class Socket {
     switch (order.do) {
       case 'open':
         this.#drop();
-        this.#socket = this.#connect(order, false);
-        return;
+        return this.#connect(order, 0);
       case 'spare':
-        this.#dropSpare();
-        this.#spare = this.#connect(order, true);
-        return;
+        return this.#connect(order, 1);
       case 'text': {
-        const socket = order.spare ? this.#spare : this.#socket;
+        const socket = this.#sockets[order.spare ? 1 : 0];
         if (socket?.readyState === 1) socket.send(order.text);
         return;
       }
       case 'drop':
         return this.#drop();
       case 'dropSpare':
-        return this.#dropSpare();
+        return this.#leave(1);
       case 'swap':
-        leave(this.#socket);
-        this.#socket = this.#spare;
-        this.#spare = null;
+        this.#leave(0);
+        this.#sockets.reverse();
         this.#held = [];
-        this.#hear(false);
-        return;
+        return this.#hear(false);
       case 'port':
         this.#port?.close();
         this.#port = order.port;
         if (order.port) order.port.onmessage = ({ data }) => data instanceof ArrayBuffer && this.#send(data);
         return;
       case 'talk':
-        if (order.on === this.#talk) return;
         this.#talk = order.on;
-        this.#held = [];
-        this.#steady = 0;
         clearInterval(this.#watch);
         if (order.on) this.#watch = setInterval(() => this.#look(), WATCH_MS);
         return;
@@ -119,46 +109,43 @@ export class Socket {
         clearTimeout(this.#timer);
         if (order.ms !== null) this.#timer = setTimeout(() => this.#tell({ is: 'time' }), order.ms);
         return;
-      case 'count': {
-        const held = this.#held.reduce((sum, frame) => sum + frame.byteLength, 0);
-        return this.#tell({ is: 'counts', counts: { ...this.#counts, queued: held + (this.#socket?.bufferedAmount ?? 0) } });
-      }
+      case 'count':
+        return this.#tell({ is: 'counts', counts: { ...this.#counts, queued: this.#held.length * FRAME_BYTES + (this.#sockets[0]?.bufferedAmount ?? 0) } });
     }
   }
 
-  /** @param {{url: string, protocols: string[]}} order @param {boolean} asSpare @returns {WebSocket | null} */
-  #connect({ url, protocols }, asSpare) {
+  /** @param {{url: string, protocols: string[]}} order @param {number} place */
+  #connect({ url, protocols }, place) {
+    this.#leave(place);
     /** @type {WebSocket} */
     let socket;
+    /** Which of the two it is may change. */
+    const spare = () => socket !== this.#sockets[0];
     try {
       socket = new this.#WebSocket(url, protocols);
     } catch (error) {
       // A wrong address, or one that the page's policy forbids.
-      this.#tell({ is: 'closed', code: 1006, reason: String(error), spare: asSpare });
-      return null;
+      return this.#tell({ is: 'closed', code: 1006, reason: String(error), spare: place > 0 });
     }
+    this.#sockets[place] = socket;
     socket.binaryType = 'arraybuffer';
-    const isSpare = () => socket === this.#spare;
-    socket.onopen = () => this.#tell({ is: 'opened', spare: isSpare() });
+    socket.onopen = () => this.#tell({ is: 'opened', spare: spare() });
     socket.onclose = ({ code, reason }) => {
-      const spare = isSpare();
-      if (spare) this.#spare = null;
-      else this.#socket = null;
-      this.#tell({ is: 'closed', code, reason, spare });
+      const news = /** @type {const} */ ({ is: 'closed', code, reason, spare: spare() });
+      this.#sockets[news.spare ? 1 : 0] = null;
+      this.#tell(news);
     };
     socket.onmessage = ({ data }) => {
-      const spare = isSpare();
       const isText = typeof data === 'string';
-      if (!spare) this.#hear(!isText);
-      if (isText) return this.#tell({ is: 'text', text: data, spare });
-      if (spare) this.#voice = socket;
+      if (!spare()) this.#hear(!isText);
+      if (isText) return this.#tell({ is: 'text', text: data, spare: spare() });
+      if (spare()) this.#voice = socket;
       else if (this.#voice && this.#voice !== socket) return; // old, and said again over there
       this.#counts.bytesIn += data.byteLength;
       this.#counts.framesIn++;
       if (this.#port) this.#port.postMessage(data, [data]);
       else this.#tell({ is: 'audio', bytes: data }, [data]);
     };
-    return socket;
   }
 
   /** Something came over the socket in use. @param {boolean} isAudio */
@@ -166,21 +153,18 @@ export class Socket {
     const now = this.#now();
     if (isAudio) this.#steady = now - this.#heardAt < HOLE_MS ? this.#steady + 1 : 1;
     this.#heardAt = now;
-    if (!this.#quiet) return;
-    this.#quiet = false;
-    this.#tell({ is: 'quiet', on: false });
+    if (this.#quiet) this.#tell({ is: 'quiet', on: (this.#quiet = false) });
   }
 
   #look() {
-    if (this.#quiet || this.#steady < STEADY_FRAMES || this.#now() - this.#heardAt < QUIET_MS) return;
-    this.#quiet = true;
+    if (this.#steady < STEADY_FRAMES || this.#now() - this.#heardAt < QUIET_MS) return;
     this.#steady = 0;
-    this.#tell({ is: 'quiet', on: true });
+    this.#tell({ is: 'quiet', on: (this.#quiet = true) });
   }
 
   /** @param {ArrayBuffer} frame */
   #send(frame) {
-    if (!this.#talk || this.#socket?.readyState !== 1) return;
+    if (!this.#talk || this.#sockets[0]?.readyState !== 1) return;
     this.#held.push(frame);
     this.#pass();
     if (this.#held.length <= UPLINK_HELD) return;
@@ -190,9 +174,9 @@ export class Socket {
 
   /** What was handed to the browser cannot be taken back, so it gets little at a time. */
   #pass() {
+    const [socket] = this.#sockets;
     clearTimeout(this.#retry);
-    const socket = this.#socket;
-    while (socket?.readyState === 1 && socket.bufferedAmount <= UPLINK_MAX_BYTES) {
+    while (socket?.readyState === 1 && socket.bufferedAmount <= FRAME_BYTES) {
       const frame = this.#held.shift();
       if (!frame) return;
       this.#counts.bytesOut += frame.byteLength;
@@ -202,26 +186,23 @@ export class Socket {
   }
 
   #drop() {
-    this.#dropSpare();
-    leave(this.#socket);
-    this.#socket = this.#voice = null;
+    this.#leave(1);
+    this.#leave(0);
+    this.#voice = null;
     this.#held = [];
     this.#steady = 0;
     this.#quiet = false;
   }
 
-  #dropSpare() {
-    if (this.#voice === this.#spare) this.#voice = null;
-    leave(this.#spare);
-    this.#spare = null;
+  /** Nothing more is heard of it. @param {number} place */
+  #leave(place) {
+    const socket = this.#sockets[place];
+    if (!socket) return;
+    this.#sockets[place] = null;
+    if (this.#voice === socket) this.#voice = null;
+    socket.onopen = socket.onmessage = socket.onclose = socket.onerror = null;
+    if (socket.readyState < 2) socket.close();
   }
-}
-
-/** Nothing more is heard of it. @param {WebSocket | null} socket */
-function leave(socket) {
-  if (!socket) return;
-  socket.onopen = socket.onmessage = socket.onclose = socket.onerror = null;
-  if (socket.readyState < 2) socket.close();
 }
 
 /**
