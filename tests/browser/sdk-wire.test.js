@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Socket } from '../../web/sdk/wire.js';
+import { Socket } from '../../web/sdk/wire-socket.js';
 
 /** A browser's WebSocket, as far as the network takes it. */
 class FakeSocket {

@@ -1,6 +1,6 @@
-// The socket in a worker. See wire.js.
+// The socket in a worker. See wire-socket.js.
 
-import { Socket } from './wire.js';
+import { Socket } from './wire-socket.js';
 
 /** @type {{postMessage: (news: any, transfer?: Transferable[]) => void, onmessage: ((event: MessageEvent) => void) | null}} */
 const page = /** @type {any} */ (globalThis);
