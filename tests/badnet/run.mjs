@@ -25,6 +25,12 @@ const END_MS = 6000;
 const DARK_AT_S = 9;
 const DARK_S = 3;
 
+/** With --table: so many calls a row, and so much of each is recorded; all rows in ten minutes. */
+const TABLE_CALLS = 2;
+const TABLE_S = 18;
+/** A blackout must be over, and be followed by what is measured. */
+const LEAST_DARK_S = 22;
+
 /** @type {Record<string, {settings: string[], dark?: boolean}>} */
 export const CONDITIONS = {
   'clean, no delay': { settings: ['delay=0'] },
@@ -162,19 +168,54 @@ class Scores {
 }
 
 const wanted = option('only', '').split(',').filter(Boolean);
-const calls = Number(option('calls', 1));
-const seconds = Number(option('seconds', 26));
+const asTable = process.argv.includes('--table');
+const calls = Number(option('calls', asTable ? TABLE_CALLS : 1));
+const seconds = Number(option('seconds', asTable ? TABLE_S : 26));
 const prompts = option('prompts');
 const scores = new Scores(option('python'));
-for (const [name, condition] of Object.entries(CONDITIONS)) {
-  if (wanted.length > 0 && !wanted.some((w) => name.includes(w))) continue;
+const n = (x) => (Number.isFinite(x) ? x.toFixed(0) : '-');
+
+/** "4.41 to 4.60", or one number where they agree. */
+function range(numbers, digits) {
+  const list = numbers.filter(Number.isFinite);
+  if (list.length === 0) return '-';
+  const [low, high] = [Math.min(...list).toFixed(digits), Math.max(...list).toFixed(digits)];
+  return low === high ? low : `${low} to ${high}`;
+}
+
+function row(name, dark, results) {
+  const of = (side, what, digits) => range(results.map((r) => r[side][what]), digits);
+  if (!dark) return `| ${name} | ${of('down', 'pesq', 2)} / ${of('up', 'pesq', 2)} | ${of('down', 'delay', 0)} / ${of('up', 'delay', 0)} |`;
+  const silence = (side) => range(results.map((r) => r[side].silence / 1000), 2);
+  const back = (side) => `${of(side, 'delay', 0)} (${of(side, 'before', 0)} before, back after ${range(results.map((r) => r[side].backAfter / 1000), 1)} s)`;
+  return `| ${name} | silence ${silence('down')} s / ${silence('up')} s | ${back('down')} / ${back('up')} |`;
+}
+
+const rows = ['| condition | PESQ down / up | delay down / up, ms |', '|---|---|---|'];
+const chosen = Object.entries(CONDITIONS).filter(([name]) => wanted.length === 0 || wanted.some((w) => name.includes(w)));
+const begun = performance.now();
+for (const [at, [name, condition]] of chosen.entries()) {
+  const results = [];
   for (let i = 0; i < calls; i++) {
-    const { down, up, stats, log } = await oneCall(condition, seconds, prompts, scores);
-    const n = (x) => (Number.isFinite(x) ? x.toFixed(0) : '-');
+    let result;
+    try {
+      result = await oneCall(condition, condition.dark ? Math.max(seconds, LEAST_DARK_S) : seconds, prompts, scores);
+    } catch (error) {
+      // One call that could not be had is no reason to lose the rest.
+      console.log(`${name} | failed: ${error.message}`);
+      process.exitCode = 1;
+      continue;
+    }
+    const { down, up, stats, log } = result;
+    results.push(result);
     const words = condition.dark
       ? [down, up].map((s) => `silence ${(s.silence / 1000).toFixed(2)} s, then ${n(s.delay)} ms (before ${n(s.before)}, back after ${(s.backAfter / 1000).toFixed(1)} s)`)
       : [down, up].map((s) => `PESQ ${s.pesq?.toFixed(2)} delay ${n(s.delay)} (median ${n(s.typical)})`);
     console.log(`${name} | down ${words[0]} | up ${words[1]}`);
+    const [done, all, took] = [at * calls + i + 1, chosen.length * calls, (performance.now() - begun) / 1000];
+    if (asTable) console.error(`  call ${done} of ${all}, ${n(took)} s so far, about ${n((took / done) * (all - done))} s to go`);
     if (process.env.BADNET_VERBOSE) console.log(`  ${JSON.stringify(stats)}\n  ${log}`);
   }
+  if (results.length > 0) rows.push(row(name, condition.dark, results));
 }
+if (asTable) console.log(`\n${rows.join('\n')}`);
