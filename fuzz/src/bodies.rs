@@ -24,7 +24,7 @@ pub use audio::{framer, pacer};
 pub use calls::{call, hunt, session};
 pub use doors::{forwarded_for, token};
 pub use files::{config_file, exten_pattern, groups_file};
-pub use messages::{asterisk_events, manager, phone_text, phone_v1, record_texts};
+pub use messages::{ari_texts, asterisk_events, manager, phone_text, phone_v1, record_texts};
 pub use sockets::{wire, ws};
 pub use taps::{audiofork, stream_form};
 
@@ -32,7 +32,7 @@ pub use taps::{audiofork, stream_form};
 pub type Body = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const BODIES: [Body; 19] = [
+pub const BODIES: [Body; 20] = [
     ("manager", manager),
     ("asterisk_events", asterisk_events),
     ("phone_text", phone_text),
@@ -50,6 +50,7 @@ pub const BODIES: [Body; 19] = [
     ("phone_v1", phone_v1),
     ("pacer", pacer),
     ("record_texts", record_texts),
+    ("ari_texts", ari_texts),
     ("audiofork", audiofork),
     ("stream_form", stream_form),
 ];

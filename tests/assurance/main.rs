@@ -140,6 +140,7 @@ bodies! {
     any_text_is_a_message_of_the_phone_protocol_or_none "phone_v1";
     audio_is_never_too_far_ahead_and_every_frame_is_counted "pacer";
     any_text_is_a_time_a_cursor_a_profile_or_nothing "record_texts";
+    any_text_of_ari_is_an_event_a_channel_or_nothing "ari_texts";
     an_event_sends_audio_to_who_is_on_the_list_or_nowhere "audiofork";
     any_json_is_a_stream_or_all_that_is_wrong_with_it "stream_form";
 }

@@ -22,7 +22,8 @@ before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'gateway-channels-'));
   house = await build({
     ari: true,
-    config: { recording: { when: 'asked', spool: join(folder, 'spool'), directory: join(folder, 'kept'), min_free_mib: 1 } },
+    ami: true,
+    config: { audiofork: { servers: ['127.0.0.1'] }, recording: { when: 'asked', spool: join(folder, 'spool'), directory: join(folder, 'kept'), min_free_mib: 1 } },
   });
   consumer = await Consumer.open();
 });
@@ -136,6 +137,21 @@ test('what a channel says is left, what it hears is right, in a stream and in a 
   // The call itself goes on, where it was.
   const bridge = (await house.ari('/bridges')).find((one) => one.channels.includes(channel.id));
   assert.deepEqual([bridge.id, bridge.channels.sort()], [channel.bridge.id, channel.bridge.channels.sort()]);
+});
+
+test('AudioFork asked for as an event, of a channel that no phone has to do with', async () => {
+  const channel = await talking();
+  const ask = (event, fields) => house.manager(
+    { Action: 'UserEvent', UserEvent: event, Channel: channel.name, ActionID: '7', ...fields },
+    (packet) => packet.UserEvent === 'AudioForkResult',
+  );
+  const started = await ask('AudioFork', { WsServer: consumer.url('/fork/in'), Options: 'D(in)r(1)' });
+  assert.equal(started.Result, 'Success', JSON.stringify(started));
+  await consumer.seconds('/fork/in', 1);
+  assert.equal((await ask('StopAudioFork', { AudioForkID: started.AudioForkID })).Result, 'Success');
+  await consumer.closed('/fork/in');
+  // Raw is 8 kHz unless somebody asks for more.
+  assert.ok(shareOfTone(consumer.heard('/fork/in').subarray(4000), [440, 1000], 8000) > 0.9);
 });
 
 test('both sides are aligned', async () => {

@@ -173,6 +173,23 @@ export async function build({ config = {}, groups = {}, ami = false, ari = false
       Object.assign(house, { gateway, log, exited });
       await log.wait((line) => line.includes('listening for browsers'), 'listening for browsers');
     },
+    /** Sends an action to the manager, and gives the first packet for which `is` is so. */
+    async manager(action, is) {
+      const socket = connect(Number(env.AMI_PORT), '127.0.0.1').setEncoding('utf8');
+      const packet = (fields) => `${Object.entries(fields).map(([key, value]) => `${key}: ${value}`).join('\r\n')}\r\n\r\n`;
+      socket.write(packet({ Action: 'Login', Username: env.AMI_USER, Secret: env.AMI_SECRET }) + packet(action));
+      let text = '';
+      for await (const part of socket) {
+        text += part;
+        const packets = text.split('\r\n\r\n').map((one) => Object.fromEntries(one.split('\r\n').map((line) => {
+          const at = line.indexOf(': ');
+          return [line.slice(0, at), line.slice(at + 2)];
+        })));
+        const found = packets.find(is);
+        if (found) return socket.destroy(), found;
+      }
+      throw new Error(`the manager closed:\n${text}`);
+    },
     /** Asterisk ends, with all its calls, and starts anew where it was. */
     async restartAsterisk() {
       await closePbx();

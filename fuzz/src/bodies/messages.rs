@@ -4,6 +4,7 @@ use bytes::BytesMut;
 use goastgateway::{
     asterisk::{
         ami::{event, message as ami},
+        ari::{message as ari, part},
         message::{self, Event},
     },
     call::number::{Keys, MAX_NUMBER, Number},
@@ -119,4 +120,25 @@ pub fn record_texts(data: &[u8]) {
         let good = product.spec().is_ok();
         assert!(!good || product.streaming_url.to_ascii_lowercase().starts_with("wss://"));
     }
+}
+
+/// Any text of ARI's is an event, a refusal, a channel or nothing; a name is ours only if we would
+/// have written it; whatever a channel is called, it is one segment of a path.
+pub fn ari_texts(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let _ = ari::Event::parse(text);
+    assert!(ari::refusal(text).chars().count() <= 200);
+    if let Ok(channel) = serde_json::from_str::<ari::Channel>(text) {
+        let facts = ari::facts(uuid::Uuid::nil(), &channel);
+        assert_eq!((&facts.channel, &facts.channel_id), (&channel.name, &channel.id));
+    }
+    let mark = part::mark("gw");
+    for name in [text.to_owned(), format!("{mark}{text}")] {
+        if let Some((tap, part)) = part::parse(&mark, &name) {
+            assert_eq!(part::name(&mark, tap, part), name);
+        }
+    }
+    let path = ari::Request::channel(text).path;
+    let segment = path.strip_prefix("/channels/").expect("a channel's path");
+    assert!(!segment.contains(['/', '?', '#', ' ']), "{path}");
 }
