@@ -213,13 +213,10 @@ fn comes_back(holders: &[Holder], resume: Option<&ResumeId>) -> Option<PhoneHand
 /// Where devices stand beside each other: the one in a call whose page doesn't answer any more, and
 /// whose socket doesn't know that yet. Whoever logs in is its page that comes back, by another way.
 async fn dead_in_call(holders: &[Holder]) -> Option<PhoneHandle> {
-    let waits = |holder: &&Holder| holder.in_call && holder.phone.resume.is_some();
-    for holder in holders.iter().filter(waits) {
-        if !is_alive(&holder.phone).await {
-            return Some(holder.phone.clone());
-        }
-    }
-    None
+    let in_call = |holder: &&Holder| holder.in_call && holder.phone.resume.is_some();
+    let holders: Vec<&Holder> = holders.iter().filter(in_call).collect();
+    let dead = dead(&holders).await?;
+    Some(dead.phone.clone())
 }
 
 /// Who makes room: the first who doesn't answer; where the newer one wins, simply the first.
@@ -227,12 +224,17 @@ async fn first_dead(holders: &[Holder], duplicate: DuplicateLogin) -> Option<&Ho
     if duplicate == DuplicateLogin::Replace {
         return holders.first();
     }
-    // All at once: a page that logs in doesn't wait a second for each.
+    dead(&holders.iter().collect::<Vec<_>>()).await
+}
+
+/// The first who doesn't answer. All are asked at once: a page that logs in doesn't wait a second for
+/// each.
+async fn dead<'a>(holders: &[&'a Holder]) -> Option<&'a Holder> {
     let asked = holders.iter().map(|holder| async move {
         holder.standing != Standing::Detached && is_alive(&holder.phone).await
     });
     let alive = futures_util::future::join_all(asked).await;
-    holders.iter().zip(alive).find_map(|(holder, alive)| (!alive).then_some(holder))
+    holders.iter().zip(alive).find_map(|(holder, alive)| (!alive).then_some(*holder))
 }
 
 /// Whether a phone answers a ping. It must be asked through its own task, which owns the socket.

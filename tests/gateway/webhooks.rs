@@ -228,8 +228,11 @@ async fn a_disk_without_a_byte_left_delays_webhooks_and_loses_none() {
     let mut phone = Phone::ready(&gateway, "2001").await;
     let story = ["call_began", "call_rang", "call_answered", "call_ended"];
     call(&gateway, &mut phone).await;
+    let mut first = Value::Null;
     for event in story {
-        assert_eq!(receiver.next().await["body"]["event"], event);
+        let body = receiver.next().await["body"].clone();
+        assert_eq!(body["event"], event);
+        first = body["call"]["id"].clone();
     }
     disk.fill();
     assert!(disk.is_full());
@@ -247,7 +250,11 @@ async fn a_disk_without_a_byte_left_delays_webhooks_and_loses_none() {
     while told.len() < 2 * story.len() {
         let body = receiver.next().await["body"].clone();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        told.push((text(&body["call"]["id"]), text(&body["event"])));
+        let event = (text(&body["call"]["id"]), text(&body["event"]));
+        // At least once: on a full disk it can't be noted that something was told.
+        if body["call"]["id"] != first && !told.contains(&event) {
+            told.push(event);
+        }
     }
     let calls: std::collections::BTreeSet<_> = told.iter().map(|(id, _)| id.clone()).collect();
     assert_eq!(calls.len(), 2, "{told:?}");
