@@ -98,10 +98,8 @@ impl Forks {
                 reply.each("Could not stop monitoring channel", self.meant(&whom, id), stop);
             }
             Request::Mute { id, direction, on } => {
-                let own = direction != Direction::Out;
-                let other = direction != Direction::In;
-                let (left, right) =
-                    if self.taps.is_left(&whom) { (own, other) } else { (other, own) };
+                // Left is what comes from the channel.
+                let (left, right) = (direction != Direction::Out, direction != Direction::In);
                 let mute = |id| self.taps.mute_stream(id, left, right, on).is_ok();
                 reply.each("Cannot set mute flag", self.meant(&whom, id), mute);
             }
@@ -114,7 +112,7 @@ impl Forks {
             warn!(channel = %reply.channel.escape_debug(), "AudioFork: WsServer is not in audiofork's \"servers\"");
             return reply.refuse("WsServer is not in audiofork's \"servers\"");
         }
-        let form = options.form(&url, self.taps.is_left(&whom));
+        let form = options.form(&url);
         let spec = match form.read(settings.tls.clone()) {
             Ok(spec) => spec,
             Err(faults) => {

@@ -239,14 +239,6 @@ impl Taps {
         if found { Ok(()) } else { Err(NotThere) }
     }
 
-    /// Whether what the channel says is left: of a call of one of our phones it is the agent's voice,
-    /// and a channel that ARI brings is heard from its own side. Not so of a call that is pushed.
-    pub fn is_left(&self, whom: &Whom) -> bool {
-        let is_ours =
-            |call: Arc<CallTap>| call.facts.is_channel || !call.facts.extension.is_empty();
-        self.find(whom).is_none_or(is_ours)
-    }
-
     /// The streams of a call that `by` has started; `None` if there is no such call.
     pub fn streams_of(&self, whom: &Whom, by: &str) -> Option<Vec<StreamId>> {
         self.find(whom).map(|call| call.streams_of(by))

@@ -264,3 +264,39 @@ async fn a_disk_without_a_byte_left_delays_webhooks_and_loses_none() {
     }
     stop(gateway).await;
 }
+
+#[tokio::test]
+async fn what_happens_to_a_stream_at_a_stop_is_told_as_well() {
+    let Some(mut receiver) = Receiver::node(&[]).await else { return };
+    let state = tempfile::tempdir().unwrap();
+    // Whoever takes the stream: it reads until the gateway closes.
+    let consumer = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", consumer.local_addr().unwrap());
+    let consumer = tokio::spawn(async move {
+        use futures_util::StreamExt;
+        let (stream, _) = consumer.accept().await.unwrap();
+        let mut ws = tokio_tungstenite::accept_async(stream).await.unwrap();
+        while ws.next().await.is_some_and(|message| message.is_ok()) {}
+    });
+    let hook = json!({ "url": format!("http://127.0.0.1:{}/x", receiver.port), "secret": SECRET,
+                       "events": ["stream_started", "stream_stopped"] });
+    let house = async |streams: Value| {
+        let (state, hook) = (state.path().to_owned(), hook.clone());
+        let change = |config: &mut Value| {
+            config["state_dir"] = json!(state);
+            config["webhooks"] = json!([hook]);
+            config["streams"] = streams;
+        };
+        Gateway::with(change, json!({})).await
+    };
+    let mut gateway = house(json!([{ "format": "raw", "mix": url }])).await;
+    let (_pbx, _phone) = crate::support::talking(&gateway, "2001").await;
+    assert_eq!(receiver.next().await["body"]["event"], "stream_started");
+    gateway.control.stop.cancel();
+    gateway.stopped().await;
+    soon("the consumer's end", consumer).await.unwrap();
+    // It is told before the end, or by the next run.
+    let _next = house(json!([])).await;
+    let told = receiver.next().await;
+    assert_eq!(told["body"]["event"], "stream_stopped", "{told}");
+}

@@ -48,7 +48,7 @@ pub fn audiofork(data: &[u8]) {
     if !servers.admit(&start.url) {
         return;
     }
-    if let Ok(spec) = start.options.form(&start.url, true).read(None) {
+    if let Ok(spec) = start.options.form(&start.url).read(None) {
         for host in assert_reachable(&spec) {
             assert_eq!(host, "consumer.example", "{:?}", start.url);
         }

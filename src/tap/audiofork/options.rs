@@ -86,8 +86,9 @@ impl Options {
         Ok(options)
     }
 
-    /// The stream, of a channel whose own voice is `left` (a phone's) or not (any other party's).
-    pub fn form(&self, url: &str, channel_is_left: bool) -> StreamForm {
+    /// The stream. Left is what comes from the channel, whosever it is: of a gateway's call the channel
+    /// is the phone's, and of any other channel that is tapped it is the same by agreement.
+    pub fn form(&self, url: &str) -> StreamForm {
         let mut form = StreamForm {
             name: "AudioFork".to_owned(),
             format: "raw".to_owned(),
@@ -96,10 +97,10 @@ impl Options {
             ..StreamForm::default()
         };
         let url = url.trim().to_owned();
-        match (self.direction, channel_is_left) {
-            (Direction::In, true) | (Direction::Out, false) => form.left = url,
-            (Direction::Out, true) | (Direction::In, false) => form.right = url,
-            (Direction::Both, _) => form.mix = url,
+        match self.direction {
+            Direction::In => form.left = url,
+            Direction::Out => form.right = url,
+            Direction::Both => form.mix = url,
         }
         form
     }
@@ -154,15 +155,14 @@ mod tests {
 
     #[test]
     fn in_is_what_comes_from_the_channel() {
-        let of = |text: &str, left: bool| {
-            let form = Options::parse(text).expect("options").form("ws://h/", left);
+        let of = |text: &str| {
+            let form = Options::parse(text).expect("options").form("ws://h/");
             form.read(None).expect("a stream");
             [form.left, form.right, form.mix].map(|url| !url.is_empty())
         };
-        assert_eq!(of("D(in)", true), [true, false, false]);
-        assert_eq!(of("D(out)", true), [false, true, false]);
-        assert_eq!(of("D(in)", false), [false, true, false]);
-        assert_eq!(of("", true), [false, false, true]);
+        assert_eq!(of("D(in)"), [true, false, false]);
+        assert_eq!(of("D(out)"), [false, true, false]);
+        assert_eq!(of(""), [false, false, true]);
     }
 
     proptest! {
