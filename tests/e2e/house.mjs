@@ -54,6 +54,11 @@ class Lines {
   get text() {
     return this.#lines.join('\n');
   }
+  /** Nothing is waited for any more. */
+  forget() {
+    this.#waiting.forEach(({ done }) => done());
+    this.#waiting = [];
+  }
   /** A line that is there, or that comes. */
   wait(test, what, timeout = 20000) {
     const there = this.#lines.find(test);
@@ -86,7 +91,7 @@ export async function build({ config = {}, groups = {}, ami = false, ari = false
     await Promise.race([
       said.wait((line) => line === `ready ${rig}`, `ready ${rig}`, 300000),
       new Promise((_, fail) => pbx.once('exit', (code) => fail(new Error(`Asterisk ended with ${code}:\n${said.text}`)))),
-    ]);
+    ]).finally(() => said.forget());
   };
   const closePbx = async () => {
     pbx.stdin.end();
