@@ -157,8 +157,9 @@ test('a call is passed on blindly, and only to a number that exists', async () =
 test('what became of whom one has passed on is told: each end as what it was', async () => {
   const one = await phone();
   for (const [to, reason] of [['612', 'busy'], ['613', 'no_answer'], ['614', 'congested'], ['616', 'declined']]) {
-    await house.call('2001', '--app', 'silence');
+    await house.call('2001', '--app', 'tone440');
     const call = await one.answers();
+    await one.hearsTone(440); // Asterisk has joined the two, or there is nobody to pass on
     await one.does({ type: 'transfer', call, to, mode: 'blind' });
     await one.hears('ended', { call });
     const told = await one.hears('transfer', { call });
@@ -169,8 +170,9 @@ test('what became of whom one has passed on is told: each end as what it was', a
 test('a caller who hangs up while he is passed on is told as that', async () => {
   const one = await phone();
   const two = await phone('2002');
-  const caller = await house.call('2001', '--app', 'silence');
+  const caller = await house.call('2001', '--app', 'tone440');
   const call = await one.answers();
+  await one.hearsTone(440);
   await one.does({ type: 'transfer', call, to: '2002', mode: 'blind' });
   await two.hears('incoming');
   await house.hangup(caller);
