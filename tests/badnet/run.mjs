@@ -94,7 +94,7 @@ async function oneCall({ settings, dark }, seconds, prompts, scores) {
       return (up[at] * (1 - part) + (up[at + 1] ?? 0) * part) / 32768;
     });
     writeWav(file('up.wav'), wide, 48000);
-    appendFileSync(join(house.rig, 'etc', 'extensions.conf'),
+    appendFileSync(join(house.folder, 'rig', 'etc', 'extensions.conf'),
       `\n[apps](+)\nexten => badnet,1,Answer()\n same => n(again),Playback(${file('down')})\n same => n,Goto(again)\n`);
     await house.cli('dialplan reload');
     const browserCommand = file('browser');
