@@ -71,10 +71,11 @@ class Lines {
 }
 
 /**
- * @param {{config?: object, groups?: object, ami?: boolean, ari?: boolean}} [options]
+ * @param {{config?: object, groups?: object, ami?: boolean, ari?: boolean, between?: (gatewayPort: number) => Promise<number>}} [options]
+ *   `between`: what stands between Asterisk and the gateway; gives its port
  *   `ami`: the gateway logs in to Asterisk's manager; `ari`: to its ARI
  */
-export async function build({ config = {}, groups = {}, ami = false, ari = false } = {}) {
+export async function build({ config = {}, groups = {}, ami = false, ari = false, between } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'gateway-house-'));
   const [asteriskPort, browserPort, adminPort] = await freePorts(3);
   const file = (name) => join(folder, name);
@@ -82,9 +83,10 @@ export async function build({ config = {}, groups = {}, ami = false, ari = false
     '-keyout', file('key.pem'), '-out', file('cert.pem'), '-days', '2', '-subj', '/CN=localhost',
     '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'], { stdio: 'pipe' });
   const rig = file('rig');
+  const gatewayPort = between ? await between(asteriskPort) : asteriskPort;
   let pbx;
   const openPbx = async (...options) => {
-    pbx = spawn(script, ['start', rig, '--gateway', `ws://127.0.0.1:${asteriskPort}`, '--until-eof', ...options], {
+    pbx = spawn(script, ['start', rig, '--gateway', `ws://127.0.0.1:${gatewayPort}`, '--until-eof', ...options], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     const said = new Lines(pbx.stdout);
