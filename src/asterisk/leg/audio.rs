@@ -1,0 +1,111 @@
+//! The audio of a call, between its two hops and Asterisk's socket.
+
+use std::task::{Context, Poll};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
+use tracing::debug;
+
+use super::{FRAMES_WAITING, Leg};
+use crate::{
+    asterisk::{media::Media, message::Command, tapped},
+    call::{Extension, RingId, record::Direction},
+    media::pacer,
+    net::wire::{Message, Turn},
+    tap::TapLine,
+};
+
+impl<S> Leg<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    /// Passes Asterisk's audio on; what isn't audio is returned.
+    pub(super) fn poll_audio_to_phone(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        loop {
+            match self.wire.poll_turn(cx) {
+                Poll::Ready(Turn::Binary(audio)) => {
+                    self.liveness.heard();
+                    if let Some(media) = &mut self.media {
+                        media.pass_to_phone(audio);
+                    }
+                }
+                turn => return turn,
+            }
+        }
+    }
+
+    /// Passes the phone's audio on; true if there was any.
+    pub(super) fn poll_audio_from_phone(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(media) = &mut self.media else { return false };
+        let clock = || Instant::now().into_std();
+        let came = media.take_from_phone(cx, clock, &mut self.actions);
+        if came {
+            self.act();
+        }
+        came
+    }
+
+    /// Carries out what the pacer decided.
+    pub(super) fn act(&mut self) {
+        let mut actions = std::mem::take(&mut self.actions);
+        for action in actions.drain(..) {
+            let action = match (action, &mut self.media) {
+                (pacer::Action::Fill(silence), Some(media)) => {
+                    pacer::Action::Fill(media.fill(silence, Instant::now().into_std()))
+                }
+                (action, _) => action,
+            };
+            match action {
+                pacer::Action::Send(frame) | pacer::Action::Fill(frame)
+                    if self.wire.waiting() < FRAMES_WAITING =>
+                {
+                    if let Some(tap) = self.media.as_ref().and_then(|media| media.tap.as_ref()) {
+                        tap.left(&frame);
+                    }
+                    let _ = self.wire.send(Message::Binary(frame));
+                }
+                pacer::Action::Send(_) | pacer::Action::Fill(_) => {
+                    if let Some(media) = &mut self.media {
+                        media.pacer.not_sent(&action);
+                    }
+                }
+                pacer::Action::AskStatus => self.command(Command::GetStatus),
+                pacer::Action::Flush => {
+                    debug!(call = %self.report.id(), "Asterisk's queue is long: flushed");
+                    self.command(Command::FlushMedia);
+                }
+            }
+        }
+        self.actions = actions;
+    }
+
+    pub(super) fn join(&mut self, ring: RingId, now: Instant) {
+        self.hunting = None;
+        let Some(ringing) = self.rings.get_mut(&ring) else { return };
+        if let Some(login) = self.answering.take() {
+            ringing.keep(login);
+        }
+        let music = self.context.config.calls.hold_music.clone();
+        let (mut media, line) = Media::new(self.frame_bytes, music, now.into_std());
+        ringing.connect(line);
+        let ext = ringing.ext.clone();
+        if self.far.direction == Direction::In {
+            self.report.answered(&ext, now.into_std());
+        }
+        if self.far.direction == Direction::In {
+            media.tap = Some(self.tap(&ext, now));
+        }
+        self.media = Some(media);
+    }
+
+    /// Whoever listens hears a call from its answer on: a dialled one from the far end's.
+    pub(super) fn tap(&self, ext: &Extension, now: Instant) -> TapLine {
+        let far = &self.far;
+        let facts =
+            tapped::facts(&self.report.record, far.direction, &far.caller, ext, &far.variables);
+        let wanted = &self.context.config.taps;
+        self.context.exchange.taps.open(facts, wanted, now.into_std())
+    }
+}

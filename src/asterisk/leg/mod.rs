@@ -1,0 +1,381 @@
+//! The task of one call: it owns Asterisk's socket, runs the call's machine, and paces the audio.
+//!
+//! Promises: Asterisk's socket is always read; what is sent to it is whole frames of exactly
+//! `optimal_frame_size`, one a message, and commands in its own format; the call is reported once,
+//! also when this task fails.
+
+mod audio;
+mod drive;
+mod heard;
+mod phones;
+
+use std::{
+    collections::HashMap,
+    future::{Future, poll_fn},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::mpsc,
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::{
+    media::Media,
+    message::{Command, ControlFormat},
+};
+use crate::{
+    call::{
+        CallId, LoginId, RingId,
+        ending::Ending,
+        info::Progress,
+        machine::{Call, Closing, Input},
+        record::{Caller, Direction},
+        registry::MAX_DEVICES,
+    },
+    config::Config,
+    exchange::{
+        Exchange, Hunting,
+        calls::CallPlace,
+        line::{CallEvent, CallFacts},
+        ring::Ringing,
+    },
+    media::{frame::FRAME_BYTES, pacer},
+    net::{
+        bell::Bell,
+        liveness::{Liveness, PING_EVERY},
+        timer::Timer,
+        wire::{Message, Turn, Wire},
+    },
+    report::Report,
+    tap::channel::Ear,
+};
+
+/// Events of phones that may wait for a call: each phone that rings reserves two. It is a number
+/// only; room is made as it is needed.
+const CALL_MAILBOX: usize = 2 * MAX_DEVICES * crate::config::MAX_GROUP_MEMBERS + CONTROL_EVENTS;
+/// What may wait of call control's: a handful of news for each call.
+const CONTROL_EVENTS: usize = 32;
+/// How long the manager has to end a call before HANGUP does it without a cause.
+const AMI_TIME: Duration = Duration::from_millis(300);
+/// How long the manager has to say why Asterisk has closed a dialled call. It says so within a
+/// millisecond or two.
+const REASON_TIME: Duration = Duration::from_millis(300);
+/// How long Asterisk has to close after HANGUP before the gateway does.
+const HANGUP_TIME: Duration = Duration::from_secs(1);
+/// Frames that may wait for Asterisk's socket. It has an empty kernel buffer of a minute's audio
+/// before the first has to, so one that waits is one too many; the rest of the queue is for commands.
+const FRAMES_WAITING: usize = 5;
+
+/// What a call's task shares with the gateway.
+pub struct LegContext {
+    pub config: Arc<Config>,
+    pub exchange: Arc<Exchange>,
+    /// Cancelled when the time for calls to finish is over.
+    pub stop: CancellationToken,
+}
+
+/// One call.
+pub struct Leg<S> {
+    context: LegContext,
+    wire: Wire<S>,
+    call: Call,
+    events: (mpsc::Sender<CallEvent>, mpsc::Receiver<CallEvent>),
+    rings: HashMap<RingId, Ringing>,
+    /// Whose answer is just being taken.
+    answering: Option<LoginId>,
+    /// What phones are shown when they ring.
+    facts: Option<Arc<CallFacts>>,
+    format: Option<ControlFormat>,
+    frame_bytes: usize,
+    media: Option<Media>,
+    report: Report,
+    /// The call's line in the table of calls.
+    place: Option<CallPlace>,
+    /// What the manager says of the far end.
+    far: Far,
+    /// While phones are rung; a gateway that stops lets no phone go meanwhile.
+    hunting: Option<Hunting>,
+    first_message: Option<Instant>,
+    /// When HANGUP is sent because the manager has not ended the call.
+    hangup_command_at: Option<Instant>,
+    hangup_by: Option<Instant>,
+    /// When Asterisk is pinged next. Only where it speaks JSON: what doesn't may be older than
+    /// 22.8, which mishandles pings; there the kernel has to find out.
+    ping_at: Option<Instant>,
+    liveness: Liveness,
+    timer: Timer,
+    /// Rings for everything that isn't audio.
+    bell: Bell,
+    actions: Vec<pacer::Action>,
+    /// It is no call: it brings one side of a channel that is listened to.
+    ear: Option<Arc<Ear>>,
+}
+
+/// A leg that brings audio to whoever listens.
+pub type Overheard<S> = (Wire<S>, Arc<Ear>);
+
+/// The far end, as far as Asterisk and its manager tell.
+#[derive(Default)]
+struct Far {
+    caller: Caller,
+    direction: Direction,
+    held: bool,
+    progress: Progress,
+    /// Why Asterisk will close the call.
+    closes_for: Option<(Ending, Option<u8>)>,
+    /// The channel's variables, by which those who listen choose.
+    variables: HashMap<String, String>,
+}
+
+enum Happening {
+    Turn(Turn),
+    Phone(CallEvent),
+    Time,
+    Stop,
+}
+
+impl<S> Leg<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    pub fn new(wire: Wire<S>, id: CallId, context: LegContext) -> Self {
+        let now = Instant::now();
+        let first_message = now + context.config.limits.first_message_timeout;
+        Self {
+            wire,
+            call: Call::default(),
+            events: mpsc::channel(CALL_MAILBOX),
+            rings: HashMap::new(),
+            answering: None,
+            facts: None,
+            format: None,
+            frame_bytes: FRAME_BYTES,
+            media: None,
+            report: Report::new(
+                id,
+                now.into_std(),
+                context.exchange.metrics.clone(),
+                context.exchange.feed.clone(),
+            ),
+            place: None,
+            far: Far::default(),
+            hunting: None,
+            first_message: Some(first_message),
+            hangup_command_at: None,
+            hangup_by: None,
+            ping_at: None,
+            liveness: Liveness::default(),
+            timer: Timer::new(first_message),
+            bell: Bell::default(),
+            actions: Vec::new(),
+            ear: None,
+            context,
+        }
+    }
+
+    /// Serves the call to its end, and Asterisk's socket to its close. A leg that turns out to be no
+    /// call is handed back.
+    pub async fn run(mut self) -> Option<Overheard<S>> {
+        let stop = self.context.stop.clone();
+        let mut stop = Box::pin(stop.cancelled_owned());
+        let mut stopped = false;
+        loop {
+            // Whatever has happened may have moved a deadline.
+            let mut moved = true;
+            let happening = poll_fn(|cx| {
+                if self.bell.has_rung(cx) {
+                    let waker = self.bell.waker().clone();
+                    let cx = &mut Context::from_waker(&waker);
+                    let rare = if !stopped && stop.as_mut().poll(cx).is_ready() {
+                        stopped = true;
+                        Poll::Ready(Happening::Stop)
+                    } else {
+                        self.poll_rare(cx)
+                    };
+                    if rare.is_ready() {
+                        self.bell.stays_rung();
+                        return rare;
+                    }
+                }
+                moved |= self.poll_audio_from_phone(cx);
+                if let Poll::Ready(turn) = self.poll_audio_to_phone(cx) {
+                    return Poll::Ready(Happening::Turn(turn));
+                }
+                if !std::mem::take(&mut moved) {
+                    return Poll::Pending;
+                }
+                self.poll_nearer_deadline()
+            })
+            .await;
+            match happening {
+                Happening::Turn(Turn::Text(text)) => {
+                    self.text(&text);
+                    if let Some(ear) = self.ear.take() {
+                        return Some((self.wire, ear));
+                    }
+                }
+                Happening::Turn(Turn::Closed(closed)) => {
+                    let _ = timeout(REASON_TIME, self.reason()).await;
+                    self.asterisk_closed(closed);
+                    break;
+                }
+                Happening::Turn(_) => self.liveness.heard(),
+                Happening::Phone(event) => self.phone(event),
+                Happening::Time => {
+                    let now = Instant::now();
+                    if self.hangup_by.is_some_and(|at| at <= now) {
+                        break;
+                    }
+                    if !self.ping(now) {
+                        warn!(call = %self.report.id(), "Asterisk gives no sign of life");
+                        self.drive(Input::AsteriskClosed(Closing::Lost));
+                        break;
+                    }
+                    self.time(now);
+                }
+                Happening::Stop => self.drive(Input::End(Ending::DrainTimeout)),
+            }
+        }
+        Box::pin(self.wire.close(1000, "")).await;
+        None
+    }
+
+    /// What is no audio. Before the wire is asked: whoever floods it uses up what the runtime lets
+    /// one task do in a turn.
+    fn poll_rare(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
+        if let Poll::Ready(Some(event)) = self.events.1.poll_recv(cx) {
+            return Poll::Ready(Happening::Phone(event));
+        }
+        match self.deadline() {
+            Some(at) => self.timer.poll(at, cx).map(|()| Happening::Time),
+            None => self.timer.rest(),
+        }
+    }
+
+    /// Audio may have moved a deadline nearer than what the timer is set to.
+    fn poll_nearer_deadline(&mut self) -> Poll<Happening> {
+        match self.deadline() {
+            Some(at) if self.timer.is_later_than(at) => {
+                let mut cx = Context::from_waker(self.bell.waker());
+                self.timer.poll(at, &mut cx).map(|()| Happening::Time)
+            }
+            _ => Poll::Pending,
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let call = self.call.deadline().map(Instant::from_std);
+        let pacer = self.media.as_ref().map(|m| Instant::from_std(m.pacer.deadline()));
+        let own = [self.first_message, self.hangup_command_at, self.hangup_by, self.ping_at];
+        own.into_iter().chain([call, pacer]).flatten().min()
+    }
+
+    /// Pings Asterisk if it is time to; false when it is dead.
+    fn ping(&mut self, now: Instant) -> bool {
+        if self.ping_at.is_none_or(|at| now < at) {
+            return true;
+        }
+        self.ping_at = Some(now + PING_EVERY);
+        let _ = self.wire.send(Message::Ping(Bytes::new()));
+        self.liveness.round()
+    }
+
+    fn time(&mut self, now: Instant) {
+        if self.first_message.is_some_and(|at| at <= now) {
+            self.first_message = None;
+            warn!(call = %self.report.id(), "Asterisk connected and sent no MEDIA_START in time");
+            self.drive(Input::End(Ending::NoMediaStart));
+        }
+        if self.hangup_command_at.is_some_and(|at| at <= now) {
+            self.hangup_command_at = None;
+            self.command(Command::Hangup);
+        }
+        if self.call.deadline().is_some() {
+            self.drive(Input::Tick);
+        }
+        if let Some(media) = &mut self.media {
+            media.pacer.tick(now.into_std(), &mut self.actions);
+            self.act();
+        }
+    }
+
+    pub(super) fn command(&mut self, command: Command) {
+        let format = self.format.unwrap_or(ControlFormat::Text);
+        let _ = self.wire.send(Message::text(command.encode(format)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{SinkExt, StreamExt};
+    use tokio::{io::DuplexStream, task::JoinHandle};
+    use tokio_tungstenite::{
+        WebSocketStream,
+        tungstenite::{Message, protocol::Role},
+    };
+
+    use super::*;
+    use crate::{config, phone::task::rung_phone};
+
+    const START: &str = r#"{"event":"MEDIA_START","connection_id":"c","channel":"WebSocket/c/0x1",
+        "channel_id":"1.1","format":"slin16","optimal_frame_size":640,"ptime":20,
+        "channel_variables":{"WS_EXTEN":"2001"}}"#;
+
+    /// A call that rings at a phone, with a ring time that doesn't end it.
+    async fn ringing() -> (WebSocketStream<DuplexStream>, JoinHandle<()>, Arc<Exchange>) {
+        let folder = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
+        std::fs::write(&cert, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let text = serde_json::json!({
+            "cert_file": cert, "key_file": key, "ring_timeout": 600,
+            "jwt_secret": "a secret of the tests, long enough for HS256",
+        });
+        let config = config::read_texts(&text.to_string(), "{}").unwrap().config;
+        let exchange = Exchange::new(Arc::default());
+        rung_phone(&exchange, "2001");
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let wire = Wire::server(near, Bytes::new(), 65_536);
+        let context = LegContext {
+            config: Arc::new(config),
+            exchange: exchange.clone(),
+            stop: CancellationToken::new(),
+        };
+        let leg = Leg::new(wire, CallId::from_uuid(uuid::Uuid::nil()), context);
+        let task = tokio::spawn(async { assert!(leg.run().await.is_none()) });
+        let mut asterisk = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
+        asterisk.send(Message::text(START)).await.unwrap();
+        (asterisk, task, exchange)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_asterisk_that_gives_no_sign_of_life_is_lost_after_two_silent_rounds() {
+        let (_silent, task, exchange) = ringing().await;
+        let began = Instant::now();
+        task.await.unwrap();
+        let took = began.elapsed();
+        assert!(took >= PING_EVERY * 3 && took < PING_EVERY * 4 + HANGUP_TIME, "{took:?}");
+        assert!(exchange.metrics.text().contains("ending=\"asterisk_lost\""));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_asterisk_that_answers_its_pings_rings_on() {
+        let (mut asterisk, task, _exchange) = ringing().await;
+        let mut pings = 0;
+        while pings < 10 {
+            // Reading answers the ping.
+            if let Some(Ok(Message::Ping(_))) = asterisk.next().await {
+                pings += 1;
+            }
+        }
+        assert!(!task.is_finished());
+    }
+}

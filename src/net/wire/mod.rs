@@ -1,0 +1,247 @@
+//! One WebSocket with one owner: messages in, messages out, nothing unbounded, nothing that waits
+//! for a slow peer while it should be reading.
+//!
+//! The owner polls [`Wire::poll_turn`] all the time; it reads, and in passing writes what
+//! [`Wire::send`] took. It is cancel-safe: a turn that is dropped loses nothing. Each message is
+//! one frame and one write, because Asterisk notices only one for each readiness, and reads a
+//! frame that has come in part with a channel locked.
+
+mod incoming;
+mod outgoing;
+
+use std::{
+    future::poll_fn,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use self::{
+    incoming::{End, Incoming},
+    outgoing::{Keys, Outgoing},
+};
+use super::{
+    bell::Bell,
+    ws::{Decoder, Farewell, Peer},
+};
+
+pub use super::ws::Message;
+
+/// Messages that may wait for a peer that doesn't read, before the connection counts as dead.
+/// Control messages only, so a handful is much.
+const OUT_MESSAGES: usize = 32;
+/// How long a goodbye may take.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+
+/// A WebSocket over any stream. In a box: it would be copied into every state that a task's future
+/// has.
+#[derive(Debug)]
+pub struct Wire<S>(Box<Socket<S>>);
+
+#[derive(Debug)]
+struct Socket<S> {
+    stream: S,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    /// A message was refused: the connection has failed its owner.
+    overflowed: bool,
+    /// A write has failed. What the peer said before is still read.
+    broken: bool,
+    closed: bool,
+    /// Rings when there may be something to read; a wake-up to write costs no read.
+    readable: Bell,
+}
+
+/// What a turn brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Turn {
+    Text(String),
+    Binary(Bytes),
+    Pong(Bytes),
+    /// The peer asked something of the WebSocket layer only; it is alive.
+    Alive,
+    /// The connection is over; no turn comes after this one.
+    Closed(Closed),
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// The peer sent CLOSE.
+    InOrder,
+    /// The connection broke, or ended without CLOSE.
+    Lost,
+    /// The peer broke the WebSocket protocol or a limit, and was told so.
+    Violation(&'static str),
+    /// The peer reads nothing, and too much waits for it.
+    Stalled,
+}
+
+/// Too much waits for the peer; the next turn is `Closed(Stalled)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overflow;
+
+impl<S> Wire<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    /// A server's side of a connection whose upgrade is done. `rest` was read beyond it;
+    /// `max_message` is the longest message that is taken, in bytes.
+    pub fn server(stream: S, rest: impl Into<Bytes>, max_message: usize) -> Self {
+        Self::new(stream, rest.into(), Decoder::new(Peer::Client, max_message), None)
+    }
+
+    /// The same at a client's side: what is written is masked.
+    pub fn client(stream: S, rest: impl Into<Bytes>, max_message: usize) -> Self {
+        let keys = Some(Keys::default());
+        Self::new(stream, rest.into(), Decoder::new(Peer::Server, max_message), keys)
+    }
+
+    fn new(stream: S, rest: Bytes, decoder: Decoder, keys: Option<Keys>) -> Self {
+        Self(Box::new(Socket {
+            stream,
+            incoming: Incoming { decoder, rest },
+            outgoing: Outgoing::new(keys),
+            overflowed: false,
+            broken: false,
+            closed: false,
+            readable: Bell::default(),
+        }))
+    }
+
+    /// Hands a message over for writing; it leaves with the next turn. A message of more than
+    /// [`OUT_MESSAGES`] in waiting is refused.
+    pub fn send(&mut self, message: Message) -> Result<(), Overflow> {
+        let this = &mut *self.0;
+        if this.outgoing.queue.len() >= OUT_MESSAGES {
+            this.overflowed = true;
+            return Err(Overflow);
+        }
+        this.outgoing.queue.push_back(message);
+        Ok(())
+    }
+
+    /// How many messages wait to be written.
+    pub fn waiting(&self) -> usize {
+        self.0.outgoing.queue.len()
+    }
+
+    /// Writes what waits, as far as the peer takes it. An error shows in the next turn.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.poll_write(cx)
+    }
+
+    /// The next message. Writes in passing.
+    pub fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        self.0.poll_turn(cx)
+    }
+
+    /// The next message.
+    pub async fn turn(&mut self) -> Turn {
+        poll_fn(|cx| self.poll_turn(cx)).await
+    }
+
+    /// Writes what waits, says CLOSE, and waits a moment for the peer's. For the end of a task.
+    pub async fn close(mut self, code: u16, reason: &'static str) {
+        let this = &mut *self.0;
+        if this.closed {
+            return;
+        }
+        let farewell = Farewell { code, reason: reason.to_owned() };
+        this.outgoing.queue.push_back(Message::Close(Some(farewell)));
+        let goodbye = poll_fn(|cx| {
+            let _ = this.poll_write(cx);
+            loop {
+                match ready!(this.incoming.poll(&mut this.stream, cx)) {
+                    Ok(Message::Close(_)) | Err(_) => return Poll::Ready(()),
+                    Ok(_) => {}
+                }
+            }
+        });
+        let _ = tokio::time::timeout(CLOSE_TIME, goodbye).await;
+    }
+}
+
+impl<S> Socket<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        if self.closed {
+            return Poll::Pending;
+        }
+        if self.overflowed {
+            return self.over(Closed::Stalled);
+        }
+        let _ = self.poll_write(cx);
+        if !self.readable.has_rung(cx) && !self.broken {
+            return Poll::Pending;
+        }
+        let read_cx = &mut Context::from_waker(self.readable.waker());
+        let read = match self.incoming.poll(&mut self.stream, read_cx) {
+            Poll::Ready(read) => read,
+            // Nothing that it said before is left.
+            Poll::Pending if self.broken => return self.over(Closed::Lost),
+            Poll::Pending => return Poll::Pending,
+        };
+        self.readable.stays_rung();
+        Poll::Ready(match read {
+            Ok(Message::Text(text)) => Turn::Text(text),
+            Ok(Message::Binary(bytes)) => Turn::Binary(bytes),
+            Ok(Message::Pong(payload)) => Turn::Pong(payload),
+            Ok(Message::Ping(payload)) => {
+                self.outgoing.pong = Some(payload);
+                let _ = self.poll_write(cx);
+                Turn::Alive
+            }
+            Ok(Message::Close(farewell)) => {
+                let farewell = farewell.map(|f| Farewell { reason: String::new(), ..f });
+                self.say_last(cx, farewell);
+                return self.over(Closed::InOrder);
+            }
+            Err(End::Lost) => return self.over(Closed::Lost),
+            Err(End::Violation(violation)) => {
+                let (code, reason) = (violation.code(), violation.as_str());
+                self.say_last(cx, Some(Farewell { code, reason: reason.to_owned() }));
+                return self.over(Closed::Violation(reason));
+            }
+        })
+    }
+
+    fn over(&mut self, closed: Closed) -> Poll<Turn> {
+        self.closed = true;
+        Poll::Ready(Turn::Closed(closed))
+    }
+
+    /// CLOSE behind the message that is being written, as far as the peer takes it now.
+    fn say_last(&mut self, cx: &mut Context<'_>, farewell: Option<Farewell>) {
+        self.outgoing.queue.clear();
+        self.outgoing.queue.push_back(Message::Close(farewell));
+        let _ = self.poll_write(cx);
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.broken || ready!(self.outgoing.poll(&mut self.stream, cx)).is_err() {
+            self.broken = true;
+            self.outgoing = Outgoing::default();
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Closed {
+    /// The name in logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Closed::InOrder => "closed",
+            Closed::Lost => "connection lost",
+            Closed::Violation(what) => what,
+            Closed::Stalled => "peer reads nothing",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
