@@ -5,6 +5,7 @@ use std::io;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    consumer,
     stats::{self, Usage, metrics, sum, usage},
     world::{FRAME_NS, MS, World},
 };
@@ -21,6 +22,10 @@ pub struct Order {
     pub metrics: Option<String>,
     pub count: u32,
     pub seconds: u64,
+    /// When `calls` begins to measure, in seconds since 1970.
+    pub from: Option<f64>,
+    /// A consumer of streams that counts.
+    pub consumer: Option<String>,
 }
 
 pub type Report = Map<String, Value>;
@@ -34,10 +39,18 @@ pub fn calls(world: &mut World, order: &Order) -> io::Result<Report> {
     let idle = usage(order.pid);
     start_calls(world, 0, order.count)?;
     world.run(2 * SECOND, |_| false)?;
+    wait_for(world, order.from)?;
+    let heard = || order.consumer.as_deref().map(consumer::count);
+    let before = heard();
     let from = begin(world, order);
     world.run(order.seconds * SECOND, |_| false)?;
+    let streamed = heard().zip(before).map(|(now, before)| now - before);
     let up = put_cost(&mut report, order, from, order.count);
     put_delays(&mut report, world);
+    if let Some(streamed) = streamed {
+        let due = f64::from(order.count) * order.seconds as f64 * 3.0 * 50.0;
+        put(&mut report, "streamed of what is due %", 100.0 * streamed / due);
+    }
     finish(world)?;
     put_faults(&mut report, world, order);
     let count = f64::from(order.count);
@@ -91,7 +104,7 @@ pub fn churn(world: &mut World, order: &Order) -> io::Result<Report> {
     world.manner.talk = 800 * MS;
     world.idle_again = (FIRST..FIRST + AT_ONCE).collect();
     let (mut dialled, began) = (0, world.now());
-    let (from, mut early) = (usage(order.pid), None);
+    let (from, mut early, mut half) = (usage(order.pid), None, None);
     while dialled < order.count || world.tally.legs_closed < order.count as usize {
         let idle = std::mem::take(&mut world.idle_again);
         for ext in idle {
@@ -102,6 +115,9 @@ pub fn churn(world: &mut World, order: &Order) -> io::Result<Report> {
         }
         if early.is_none() && dialled >= order.count / 10 {
             early = Some(usage(order.pid));
+        }
+        if half.is_none() && dialled >= order.count / 2 {
+            half = Some(usage(order.pid).rss_kib);
         }
         if !world.run(20 * SECOND, |w| !w.idle_again.is_empty())? {
             break;
@@ -115,6 +131,9 @@ pub fn churn(world: &mut World, order: &Order) -> io::Result<Report> {
     put(&mut report, "calls per s", f64::from(dialled) / took);
     put(&mut report, "CPU us per call", (now.cpu_us - from.cpu_us) / f64::from(order.count));
     let early = early.unwrap_or(from).rss_kib;
+    if let Some(half) = half {
+        put(&mut report, "RSS grown in the second half KiB", now.rss_kib - half);
+    }
     put(&mut report, "RSS grown since the first tenth KiB", now.rss_kib - early);
     put_faults(&mut report, world, order);
     world.tally.ring.put("MEDIA_START to RINGING", &mut report);
@@ -254,6 +273,17 @@ fn start_calls(world: &mut World, first: u32, end: u32) -> io::Result<()> {
     }
     let (up, rung) = (world.tally.answered, world.tally.rung);
     Err(io::Error::other(format!("only {up} of {end} calls came up; {rung} phones rang")))
+}
+
+/// Waits for a moment that was agreed on with whoever else is measured.
+fn wait_for(world: &mut World, moment: Option<f64>) -> io::Result<()> {
+    let Some(moment) = moment else { return Ok(()) };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let left = moment - now.unwrap_or_default().as_secs_f64();
+    if left < 0.0 {
+        return Err(io::Error::other(format!("{:.1} s too late for its moment", -left)));
+    }
+    world.run((left * 1e9) as u64, |_| false).map(drop)
 }
 
 fn begin(world: &mut World, order: &Order) -> Usage {

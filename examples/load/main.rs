@@ -3,9 +3,11 @@
 //!
 //!   load files DIR ASTERISK_PORT BROWSER_PORT ADMIN_PORT    a configuration to run a gateway with
 //!   load run CASE …                                         one case; its report as JSON
+//!   load consume ADDRESS                                    a consumer of streams
 //!   load table FILE                                         all reports of a run as one table
 
 mod cases;
+mod consumer;
 mod files;
 mod frame;
 mod link;
@@ -32,9 +34,19 @@ type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 #[command(about = "Phones and Asterisk's legs, to measure a gateway with")]
 enum Args {
     /// Write a configuration, a group and a certificate for a gateway that is to be measured
-    Files { folder: PathBuf, asterisk_port: u16, browser_port: u16, admin_port: u16 },
+    Files {
+        folder: PathBuf,
+        asterisk_port: u16,
+        browser_port: u16,
+        admin_port: u16,
+        /// Have every call streamed to a consumer here: left, right and mix
+        #[arg(long)]
+        streams: Option<SocketAddr>,
+    },
     /// Run one case and print its report as one line of JSON
     Run(Run),
+    /// Take every stream that is offered at this address
+    Consume { at: SocketAddr },
     /// Print the reports of a run, one JSON a line, as a table in Markdown
     Table { file: PathBuf },
 }
@@ -55,9 +67,18 @@ struct Run {
     /// The process to measure
     #[arg(long)]
     pid: u32,
-    /// What the report is filed under
+    /// Which of the two it is: the gateway or what it is held against
     #[arg(long, default_value = "gateway")]
     name: String,
+    /// What the case is filed under, if not under its own name
+    #[arg(long)]
+    filed: Option<String>,
+    /// Begin to measure at this moment, in seconds since 1970, so that two are measured at once
+    #[arg(long)]
+    from: Option<f64>,
+    /// Where the consumer of streams is, if there is one
+    #[arg(long)]
+    consumer: Option<String>,
     /// Calls, phones or members
     #[arg(long)]
     count: u32,
@@ -79,9 +100,10 @@ enum Case {
 
 fn main() -> Fallible<()> {
     match Args::parse() {
-        Args::Files { folder, asterisk_port, browser_port, admin_port } => {
-            files::write(&folder, asterisk_port, browser_port, admin_port)
+        Args::Files { folder, asterisk_port, browser_port, admin_port, streams } => {
+            files::write(&folder, asterisk_port, browser_port, admin_port, streams)
         }
+        Args::Consume { at } => consumer::serve(at),
         Args::Run(run) => measure(&run),
         Args::Table { file } => {
             print!("{}", table::markdown(&std::fs::read_to_string(file)?));
@@ -104,6 +126,8 @@ fn measure(run: &Run) -> Fallible<()> {
         metrics: run.metrics.clone(),
         count: run.count,
         seconds: run.seconds,
+        from: run.from,
+        consumer: run.consumer.clone(),
     };
     let case = match run.case {
         Case::Calls => cases::calls,
@@ -115,7 +139,7 @@ fn measure(run: &Run) -> Fallible<()> {
         Case::Limit => cases::limit,
     };
     let report = case(&mut world, &order)?;
-    let name = format!("{:?}", run.case).to_lowercase();
+    let name = run.filed.clone().unwrap_or_else(|| format!("{:?}", run.case).to_lowercase());
     println!("{}", json!({ "case": name, "count": run.count, "of": run.name, "report": report }));
     Ok(())
 }

@@ -45,12 +45,12 @@ pub fn markdown(lines: &str) -> String {
                 rows.len() - 1
             });
             let row = &mut rows[at];
-            if report["of"] == "floor" { &mut row.floor } else { &mut row.gateway }
+            if report["of"] == "gateway" { &mut row.gateway } else { &mut row.floor }
                 .push(Run { value, disturbed });
         }
     }
     let mut text = String::from(
-        "| case | figure | gateway: least / middle / most | floor: least / middle / most | ratio, run by run: middle (least to most) |\n\
+        "| case | figure | gateway: least / middle / most | floor, or what it is held against: least / middle / most | ratio, run by run: middle (least to most) |\n\
          |---|---|---|---|---|\n",
     );
     let mut last = String::new();
