@@ -70,14 +70,14 @@ impl Media {
         (media, AudioLine { to_phone: phone_in, from_phone: phone_out, state })
     }
 
-    /// Takes what the phone's task has passed on; true if there was anything. The clock is asked
-    /// only then.
+    /// Takes what the phone's task has passed on; tells when, if there was anything. The clock is
+    /// asked only then.
     pub fn take_from_phone(
         &mut self,
         cx: &mut Context<'_>,
         clock: impl Fn() -> Instant,
         actions: &mut Vec<Action>,
-    ) -> bool {
+    ) -> Option<Instant> {
         let mut came = None;
         let is_heard = !self.state.is_held() && !self.state.is_muted() && !self.state.is_detached();
         while let Poll::Ready(Some(audio)) = self.from_phone.poll_recv(cx) {
@@ -89,7 +89,7 @@ impl Media {
             let pacer = &mut self.pacer;
             self.upward.push(audio, |frame| pacer.push(frame, now, actions));
         }
-        came.is_some()
+        came
     }
 
     /// Passes on what Asterisk has sent. It never waits; what the phone is too slow for is dropped.

@@ -9,11 +9,10 @@ use std::{
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, time::timeout};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::{io::Io, upgrade::Body};
+use super::{io::Io, sealed::Sealed, upgrade::Body};
 use crate::config::TlsIdentity;
 
 /// The head of a request: a token of 8 KiB and then some.
@@ -37,7 +36,7 @@ pub async fn serve<H>(
     let address = peer.ip().to_canonical();
     let io = match tls {
         None => Io::Plain(stream),
-        Some(tls) => match timeout(deadline, TlsAcceptor::from(tls.server).accept(stream)).await {
+        Some(tls) => match timeout(deadline, Sealed::accept(stream, tls.server)).await {
             Ok(Ok(stream)) => Io::Tls(Box::new(stream)),
             Ok(Err(error)) => return debug!(%address, %error, "TLS handshake failed"),
             Err(_) => return debug!(%address, "TLS handshake took too long"),

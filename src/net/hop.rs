@@ -4,19 +4,20 @@
 //! learns it (the receiver) or pushes into nothing (the sender).
 
 use std::{
-    collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
 
+use super::short::ShortQueue;
+
 /// Frames of 20 ms that may wait for a socket: 200 ms. What is older helps nobody.
 pub const HOP_FRAMES: usize = 10;
 
 #[derive(Debug, Default)]
 struct Queue {
-    frames: VecDeque<Bytes>,
+    frames: ShortQueue<Bytes>,
     waker: Option<Waker>,
     dropped: u64,
     sender_gone: bool,
@@ -41,10 +42,10 @@ impl HopSender {
     pub fn push(&self, frame: Bytes) {
         let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if queue.frames.len() >= HOP_FRAMES {
-            queue.frames.pop_front();
+            queue.frames.pop();
             queue.dropped += 1;
         }
-        queue.frames.push_back(frame);
+        queue.frames.push(frame);
         let waker = queue.waker.take();
         drop(queue);
         if let Some(waker) = waker {
@@ -84,7 +85,7 @@ impl HopReceiver {
     /// The next frame; `None` when there will be none.
     pub fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(frame) = queue.frames.pop_front() {
+        if let Some(frame) = queue.frames.pop() {
             return Poll::Ready(Some(frame));
         }
         if queue.sender_gone {

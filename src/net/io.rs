@@ -13,13 +13,14 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tokio_rustls::server::TlsStream;
+
+use super::sealed::Sealed;
 
 /// One connection's bytes.
 #[derive(Debug)]
 pub enum Io {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<Sealed<TcpStream>>),
     /// Memory, for tests whose time stands still.
     #[cfg(test)]
     Memory(tokio::io::DuplexStream),

@@ -16,6 +16,8 @@ pub mod limits;
 pub mod listen;
 pub mod liveness;
 pub mod rhythm;
+pub mod sealed;
+pub mod short;
 pub mod timer;
 pub mod tls;
 pub mod upgrade;

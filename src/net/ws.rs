@@ -139,6 +139,35 @@ impl Decoder {
         }
     }
 
+    /// The same as [`Decoder::take`] for what is most: audio, at most [`KEEP`] bytes, in one frame that is
+    /// whole in these bytes. It is copied into `room`, of which the message is a piece. Takes
+    /// nothing of anything else.
+    pub fn take_whole(&mut self, bytes: &mut &[u8], room: &mut BytesMut) -> Option<Bytes> {
+        if self.over || self.head_length > 0 || self.frame.is_some() || self.begun.is_some() {
+            return None;
+        }
+        let (&[0x82, second], rest) = bytes.split_first_chunk()? else { return None };
+        let (length, rest) = match second & 0x7f {
+            126 => {
+                let (length, rest) = rest.split_first_chunk()?;
+                (usize::from(u16::from_be_bytes(*length)), rest)
+            }
+            127 => return None,
+            length => (usize::from(length), rest),
+        };
+        let (key, rest) = match (self.from, second & 0x80 != 0) {
+            (Peer::Client, true) => rest.split_first_chunk()?,
+            (Peer::Server, false) => (&[0; 4], rest),
+            _ => return None,
+        };
+        let payload = rest.get(..length).filter(|payload| payload.len() <= self.limit.min(KEEP))?;
+        room.clear();
+        room.extend_from_slice(payload);
+        mask(room, *key);
+        *bytes = &rest[length..];
+        Some(room.split().freeze())
+    }
+
     /// Takes bytes from the front until a message is whole, or all.
     pub fn take(&mut self, bytes: &mut &[u8]) -> Result<Option<Message>, Violation> {
         let taken = self.take_some(bytes);
@@ -295,11 +324,13 @@ fn mask(payload: &mut [u8], mask: [u8; 4]) {
     if mask == [0; 4] {
         return;
     }
-    let [a, b, c, d] = mask;
-    let key = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
-    let (words, rest) = payload.as_chunks_mut();
-    for word in words {
-        *word = (u64::from_ne_bytes(*word) ^ key).to_ne_bytes();
+    // So many at once that the compiler uses wide registers for them.
+    let key: [u8; 64] = std::array::from_fn(|n| mask[n % 4]);
+    let (chunks, rest) = payload.as_chunks_mut::<64>();
+    for chunk in chunks {
+        for (byte, key) in chunk.iter_mut().zip(key) {
+            *byte ^= key;
+        }
     }
     for (byte, key) in rest.iter_mut().zip(mask.into_iter().cycle()) {
         *byte ^= key;

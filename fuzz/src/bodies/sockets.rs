@@ -115,9 +115,13 @@ pub fn ws(data: &[u8]) {
     let piece = 1 + tape.below(40);
     let hear = |bytes: &[u8], piece: usize| {
         let mut decoder = ws::Decoder::new(peer, limit);
-        let mut heard = Vec::new();
+        let (mut heard, mut room) = (Vec::new(), Default::default());
         for mut bytes in bytes.chunks(piece) {
             while !bytes.is_empty() {
+                if let Some(audio) = decoder.take_whole(&mut bytes, &mut room) {
+                    heard.push(Message::Binary(audio));
+                    continue;
+                }
                 match decoder.take(&mut bytes) {
                     Ok(message) => heard.extend(message),
                     Err(violation) => return (heard, Some(violation)),

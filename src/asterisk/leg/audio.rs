@@ -1,6 +1,9 @@
 //! The audio of a call, between its two hops and Asterisk's socket.
 
-use std::task::{Context, Poll};
+use std::{
+    cell::RefCell,
+    task::{Context, Poll},
+};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -17,6 +20,12 @@ use crate::{
     tap::TapLine,
 };
 
+thread_local! {
+    /// What the pacer decides, of whatever call it is just about: in the processor's cache, where a
+    /// list of each call's own isn't.
+    static ACTIONS: RefCell<Vec<pacer::Action>> = const { RefCell::new(Vec::new()) };
+}
+
 impl<S> Leg<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -29,6 +38,7 @@ where
                     self.liveness.heard();
                     if let Some(media) = &mut self.media {
                         media.pass_to_phone(audio);
+                        self.step.asterisk_sent();
                     }
                 }
                 turn => return turn,
@@ -36,49 +46,56 @@ where
         }
     }
 
-    /// Passes the phone's audio on; true if there was any.
-    pub(super) fn poll_audio_from_phone(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(media) = &mut self.media else { return false };
+    /// Passes the phone's audio on; tells when, if there was any.
+    pub(super) fn poll_audio_from_phone(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
         let clock = || Instant::now().into_std();
-        let came = media.take_from_phone(cx, clock, &mut self.actions);
-        if came {
-            self.act();
-        }
-        came
+        let came = self.pace(|media, actions| media.take_from_phone(cx, clock, actions))??;
+        self.step.phone_sent();
+        Some(Instant::from_std(came))
     }
 
-    /// Carries out what the pacer decided.
-    pub(super) fn act(&mut self) {
-        let mut actions = std::mem::take(&mut self.actions);
+    /// Has something done with the audio, and carries out what the pacer decides.
+    pub(super) fn pace<T>(
+        &mut self,
+        what: impl FnOnce(&mut Media, &mut Vec<pacer::Action>) -> T,
+    ) -> Option<T> {
+        let media = self.media.as_mut()?;
+        let mut actions = ACTIONS.take();
+        let result = what(media, &mut actions);
         for action in actions.drain(..) {
-            let action = match (action, &mut self.media) {
-                (pacer::Action::Fill(silence), Some(media)) => {
-                    pacer::Action::Fill(media.fill(silence, Instant::now().into_std()))
+            self.act(action);
+        }
+        ACTIONS.set(actions);
+        Some(result)
+    }
+
+    fn act(&mut self, action: pacer::Action) {
+        let action = match (action, &mut self.media) {
+            (pacer::Action::Fill(silence), Some(media)) => {
+                pacer::Action::Fill(media.fill(silence, Instant::now().into_std()))
+            }
+            (action, _) => action,
+        };
+        match action {
+            pacer::Action::Send(frame) | pacer::Action::Fill(frame)
+                if self.wire.waiting() < FRAMES_WAITING =>
+            {
+                if let Some(tap) = self.media.as_ref().and_then(|media| media.tap.as_ref()) {
+                    tap.left(&frame);
                 }
-                (action, _) => action,
-            };
-            match action {
-                pacer::Action::Send(frame) | pacer::Action::Fill(frame)
-                    if self.wire.waiting() < FRAMES_WAITING =>
-                {
-                    if let Some(tap) = self.media.as_ref().and_then(|media| media.tap.as_ref()) {
-                        tap.left(&frame);
-                    }
-                    let _ = self.wire.send(Message::Binary(frame));
-                }
-                pacer::Action::Send(_) | pacer::Action::Fill(_) => {
-                    if let Some(media) = &mut self.media {
-                        media.pacer.not_sent(&action);
-                    }
-                }
-                pacer::Action::AskStatus => self.command(Command::GetStatus),
-                pacer::Action::Flush => {
-                    debug!(call = %self.report.id(), "Asterisk's queue is long: flushed");
-                    self.command(Command::FlushMedia);
+                let _ = self.wire.send(Message::Binary(frame));
+            }
+            pacer::Action::Send(_) | pacer::Action::Fill(_) => {
+                if let Some(media) = &mut self.media {
+                    media.pacer.not_sent(&action);
                 }
             }
+            pacer::Action::AskStatus => self.command(Command::GetStatus),
+            pacer::Action::Flush => {
+                debug!(call = %self.report.id(), "Asterisk's queue is long: flushed");
+                self.command(Command::FlushMedia);
+            }
         }
-        self.actions = actions;
     }
 
     pub(super) fn join(&mut self, ring: RingId, now: Instant) {

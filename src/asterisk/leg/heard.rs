@@ -61,11 +61,10 @@ where
                 }
             }
             Event::Status { queue_length } => {
-                if let Some(media) = &mut self.media {
+                if self.media.is_some() {
                     self.report.asterisk_queue(queue_length);
-                    media.status(queue_length, now, &mut self.actions);
-                    self.act();
                 }
+                self.pace(|media, actions| media.status(queue_length, now, actions));
             }
             Event::MediaXoff | Event::MediaXon => {
                 let xoff = event == Event::MediaXoff;

@@ -8,6 +8,7 @@ mod audio;
 mod drive;
 mod heard;
 mod phones;
+mod step;
 
 use std::{
     collections::HashMap,
@@ -26,6 +27,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use self::step::Step;
 use super::{
     media::Media,
     message::{Command, ControlFormat},
@@ -46,7 +48,7 @@ use crate::{
         line::{CallEvent, CallFacts},
         ring::Ringing,
     },
-    media::{frame::FRAME_BYTES, pacer},
+    media::frame::FRAME_BYTES,
     net::{
         bell::Bell,
         liveness::{Liveness, PING_EVERY},
@@ -113,7 +115,7 @@ pub struct Leg<S> {
     timer: Timer,
     /// Rings for everything that isn't audio.
     bell: Bell,
-    actions: Vec<pacer::Action>,
+    step: Step,
     /// It is no call: it brings one side of a channel that is listened to.
     ear: Option<Arc<Ear>>,
 }
@@ -174,7 +176,7 @@ where
             liveness: Liveness::default(),
             timer: Timer::new(first_message),
             bell: Bell::default(),
-            actions: Vec::new(),
+            step: Step::default(),
             ear: None,
             context,
         }
@@ -187,8 +189,6 @@ where
         let mut stop = Box::pin(stop.cancelled_owned());
         let mut stopped = false;
         loop {
-            // Whatever has happened may have moved a deadline.
-            let mut moved = true;
             let happening = poll_fn(|cx| {
                 if self.bell.has_rung(cx) {
                     let waker = self.bell.waker().clone();
@@ -204,16 +204,18 @@ where
                         return rare;
                     }
                 }
-                moved |= self.poll_audio_from_phone(cx);
+                let came = self.poll_audio_from_phone(cx);
                 if let Poll::Ready(turn) = self.poll_audio_to_phone(cx) {
                     return Poll::Ready(Happening::Turn(turn));
                 }
-                if !std::mem::take(&mut moved) {
-                    return Poll::Pending;
+                match came.or_else(|| self.step.ends_now().then(Instant::now)) {
+                    Some(now) => self.poll_nearer_deadline(now),
+                    None => Poll::Pending,
                 }
-                self.poll_nearer_deadline()
             })
             .await;
+            // Whatever has happened may have moved a deadline.
+            self.bell.stays_rung();
             match happening {
                 Happening::Turn(Turn::Text(text)) => {
                     self.text(&text);
@@ -253,28 +255,26 @@ where
         if let Poll::Ready(Some(event)) = self.events.1.poll_recv(cx) {
             return Poll::Ready(Happening::Phone(event));
         }
-        match self.deadline() {
-            Some(at) => self.timer.poll(at, cx).map(|()| Happening::Time),
-            None => self.timer.rest(),
-        }
+        let own = [self.first_message, self.hangup_command_at, self.hangup_by, self.ping_at];
+        let call = self.call.deadline().map(Instant::from_std);
+        let audio = self.media.as_ref().map(|media| Instant::from_std(media.pacer.deadline()));
+        let audio = audio.map(|at| self.step.look_at(at, Instant::now()));
+        let Some(at) = own.into_iter().chain([call, audio]).flatten().min() else {
+            return self.timer.rest();
+        };
+        self.step.asterisk_sends &= !self.timer.has_fired();
+        self.timer.poll(at, cx).map(|()| Happening::Time)
     }
 
     /// Audio may have moved a deadline nearer than what the timer is set to.
-    fn poll_nearer_deadline(&mut self) -> Poll<Happening> {
-        match self.deadline() {
-            Some(at) if self.timer.is_later_than(at) => {
-                let mut cx = Context::from_waker(self.bell.waker());
-                self.timer.poll(at, &mut cx).map(|()| Happening::Time)
-            }
-            _ => Poll::Pending,
+    fn poll_nearer_deadline(&mut self, now: Instant) -> Poll<Happening> {
+        let Some(media) = &self.media else { return Poll::Pending };
+        let at = self.step.look_at(Instant::from_std(media.pacer.deadline()), now);
+        if !self.timer.is_later_than(at) {
+            return Poll::Pending;
         }
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        let call = self.call.deadline().map(Instant::from_std);
-        let pacer = self.media.as_ref().map(|m| Instant::from_std(m.pacer.deadline()));
-        let own = [self.first_message, self.hangup_command_at, self.hangup_by, self.ping_at];
-        own.into_iter().chain([call, pacer]).flatten().min()
+        let mut cx = Context::from_waker(self.bell.waker());
+        self.timer.poll(at, &mut cx).map(|()| Happening::Time)
     }
 
     /// Pings Asterisk if it is time to; false when it is dead.
@@ -300,10 +300,7 @@ where
         if self.call.deadline().is_some() {
             self.drive(Input::Tick);
         }
-        if let Some(media) = &mut self.media {
-            media.pacer.tick(now.into_std(), &mut self.actions);
-            self.act();
-        }
+        self.pace(|media, actions| media.pacer.tick(now.into_std(), actions));
     }
 
     pub(super) fn command(&mut self, command: Command) {

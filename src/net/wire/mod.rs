@@ -22,10 +22,7 @@ use self::{
     incoming::{End, Incoming},
     outgoing::{Keys, Outgoing},
 };
-use super::{
-    bell::Bell,
-    ws::{Decoder, Farewell, Peer},
-};
+use super::ws::{Decoder, Farewell, Peer};
 
 pub use super::ws::Message;
 
@@ -50,8 +47,6 @@ struct Socket<S> {
     /// A write has failed. What the peer said before is still read.
     broken: bool,
     closed: bool,
-    /// Rings when there may be something to read; a wake-up to write costs no read.
-    readable: Bell,
 }
 
 /// What a turn brought.
@@ -107,7 +102,6 @@ where
             overflowed: false,
             broken: false,
             closed: false,
-            readable: Bell::default(),
         }))
     }
 
@@ -119,7 +113,7 @@ where
             this.overflowed = true;
             return Err(Overflow);
         }
-        this.outgoing.queue.push_back(message);
+        this.outgoing.queue.push(message);
         Ok(())
     }
 
@@ -150,7 +144,7 @@ where
             return;
         }
         let farewell = Farewell { code, reason: reason.to_owned() };
-        this.outgoing.queue.push_back(Message::Close(Some(farewell)));
+        this.outgoing.queue.push(Message::Close(Some(farewell)));
         let goodbye = poll_fn(|cx| {
             let _ = this.poll_write(cx);
             loop {
@@ -176,17 +170,12 @@ where
             return self.over(Closed::Stalled);
         }
         let _ = self.poll_write(cx);
-        if !self.readable.has_rung(cx) && !self.broken {
-            return Poll::Pending;
-        }
-        let read_cx = &mut Context::from_waker(self.readable.waker());
-        let read = match self.incoming.poll(&mut self.stream, read_cx) {
+        let read = match self.incoming.poll(&mut self.stream, cx) {
             Poll::Ready(read) => read,
             // Nothing that it said before is left.
             Poll::Pending if self.broken => return self.over(Closed::Lost),
             Poll::Pending => return Poll::Pending,
         };
-        self.readable.stays_rung();
         Poll::Ready(match read {
             Ok(Message::Text(text)) => Turn::Text(text),
             Ok(Message::Binary(bytes)) => Turn::Binary(bytes),
@@ -218,11 +207,17 @@ where
     /// CLOSE behind the message that is being written, as far as the peer takes it now.
     fn say_last(&mut self, cx: &mut Context<'_>, farewell: Option<Farewell>) {
         self.outgoing.queue.clear();
-        self.outgoing.queue.push_back(Message::Close(farewell));
+        self.outgoing.queue.push(Message::Close(farewell));
         let _ = self.poll_write(cx);
     }
 
+    #[inline]
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Most of the times that it is asked.
+        if self.outgoing.is_idle() { Poll::Ready(()) } else { self.poll_write_all(cx) }
+    }
+
+    fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.broken || ready!(self.outgoing.poll(&mut self.stream, cx)).is_err() {
             self.broken = true;
             self.outgoing = Outgoing::default();

@@ -1,7 +1,6 @@
 //! Messages into bytes of a socket, one frame and one write each.
 
 use std::{
-    collections::VecDeque,
     io,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -10,7 +9,10 @@ use std::{
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 
-use crate::net::ws::{MAX_HEAD, Message, put};
+use crate::net::{
+    short::ShortQueue,
+    ws::{MAX_HEAD, Message, put},
+};
 
 /// Frames up to this length are made on the stack, which is in the processor's cache where a buffer
 /// of each connection's own isn't: audio of 20 ms, and every command.
@@ -20,7 +22,7 @@ const KEEP: usize = 4 * 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    pub(super) queue: VecDeque<Message>,
+    pub(super) queue: ShortQueue<Message>,
     /// The answer to the newest ping; one is enough (RFC 6455, 5.5.3).
     pub(super) pong: Option<Bytes>,
     /// The frame that could not be written at once, and how much of it is.
@@ -59,6 +61,11 @@ impl Outgoing {
         Self { keys, ..Self::default() }
     }
 
+    /// Whether there is nothing to write.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.pong.is_none() && self.frame.is_empty() && !self.flushing
+    }
+
     /// Writes all that waits, one frame after the other.
     pub(super) fn poll<S>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<()>>
     where
@@ -83,7 +90,7 @@ impl Outgoing {
                 self.written = 0;
             }
             let pong = self.pong.take().map(Message::Pong);
-            let Some(message) = pong.or_else(|| self.queue.pop_front()) else {
+            let Some(message) = pong.or_else(|| self.queue.pop()) else {
                 return Poll::Ready(Ok(()));
             };
             let key = self.keys.as_mut().map(Keys::next);

@@ -36,13 +36,18 @@ type Heard = (Vec<Message>, Option<Violation>);
 /// What comes of bytes in pieces of these lengths, in turn.
 fn decode(from: Peer, bytes: &[u8], pieces: &[usize]) -> Heard {
     let mut decoder = Decoder::new(from, LIMIT);
-    let mut messages = Vec::new();
+    let (mut messages, mut room) = (Vec::new(), BytesMut::new());
     let mut pieces = pieces.iter().cycle();
     let mut rest = bytes;
     while !rest.is_empty() {
         let mut piece;
         (piece, rest) = rest.split_at((*pieces.next().unwrap_or(&1)).clamp(1, rest.len()));
         loop {
+            // As the wire does; a byte at a time nothing is ever whole.
+            if let Some(audio) = decoder.take_whole(&mut piece, &mut room) {
+                messages.push(Message::Binary(audio));
+                continue;
+            }
             match decoder.take(&mut piece) {
                 Ok(Some(message)) => messages.push(message),
                 Ok(None) => break,
