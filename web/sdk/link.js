@@ -23,10 +23,10 @@ const IN_CALL_FIRST_WAIT_MS = 250;
 const IN_CALL_CONNECT_MS = 700;
 /** A question that a silent socket has not answered by then, and two round trips, is a reason for a spare. */
 const ASK_MS = 100;
-/** A spare has its handshake's four round trips and a little, no less than this; then the next is tried. */
-const SPARE_MS = 200;
-const HANDSHAKE_RTTS = 4;
-const SPARE_EXTRA_MS = 50;
+/** A spare has its handshake's four round trips and room for a busy machine, no less than this; then the next is tried. */
+const SPARE_MS = 250;
+const HANDSHAKE_RTTS = 5;
+const SPARE_EXTRA_MS = 120;
 /** Before a round trip was measured. */
 const FIRST_RTT_MS = 100;
 /** What a gateway may ask for at most. */
