@@ -536,6 +536,24 @@ async fn a_transfer_that_failed_is_not_the_reason_of_a_later_end() {
 }
 
 #[tokio::test]
+async fn a_transfer_in_the_moment_of_the_answer_waits_until_both_ends_are_joined() {
+    let (_manager, gateway, mut session, mut desk) = house().await;
+    let (mut pbx, offer) = talking(&gateway, &mut desk).await;
+    desk.ask(&gateway, What::Transfer { call: offer.call, to: "2003".to_owned() });
+    let exists = session.action().await;
+    session.answer(&exists, "Success", "Value: 1\r\n").await;
+    for _ in 0..2 {
+        let blind = session.action().await;
+        assert_eq!(blind.name(), "BlindTransfer");
+        session.refuse(&blind, "Transfer invalid").await;
+    }
+    let blind = session.action().await;
+    session.answer(&blind, "Success", "").await;
+    pbx.hang_up().await;
+    assert_eq!(desk.over().await.why, Ending::Transferred);
+}
+
+#[tokio::test]
 async fn the_far_ends_hold_is_shown() {
     let (_manager, gateway, mut session, mut desk) = house().await;
     let (_pbx, mut offer) = talking(&gateway, &mut desk).await;

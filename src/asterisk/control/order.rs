@@ -153,6 +153,9 @@ pub enum Refusal {
     Number,
     /// The manager's user may not.
     Rights,
+    /// The channel is in no bridge: Asterisk joins the two ends of a call some milliseconds after
+    /// its answer.
+    NotJoined,
     Other,
 }
 
@@ -163,6 +166,8 @@ pub fn refusal(answer: &Packet) -> Refusal {
         Refusal::Rights
     } else if message.contains("extension does not exist") {
         Refusal::Number
+    } else if message.contains("transfer invalid") {
+        Refusal::NotJoined
     } else if message.contains("channel") {
         Refusal::Channel // "No such channel", "Channel specified does not exist", "Channel not found"
     } else {
@@ -236,6 +241,7 @@ mod tests {
             ("Channel specified does not exist", Refusal::Channel),
             ("Extension does not exist.", Refusal::Number),
             ("Permission denied", Refusal::Rights),
+            ("Transfer invalid", Refusal::NotJoined),
             ("Transfer failed", Refusal::Other),
         ] {
             let answer = Packet::from_iter([("Response", "Error"), ("Message", message)]);

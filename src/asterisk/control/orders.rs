@@ -1,8 +1,9 @@
 //! What is carried out by asking the manager: one request of a phone's each, and what is to be
 //! known of a call.
 //!
-//! Promises: requests about one call are carried out one after the other; nothing is sent twice; an
-//! answer that didn't come is reported as unknown.
+//! Promises: requests about one call are carried out one after the other; nothing is sent twice but
+//! a transfer that Asterisk refused because it came too early; an answer that didn't come is reported
+//! as unknown.
 
 use std::{
     collections::HashMap,
@@ -47,6 +48,10 @@ const ASK_TIME: Duration = Duration::from_secs(3);
 const GONE_TIME: Duration = Duration::from_secs(2);
 /// How often that is looked at.
 const GONE_EVERY: Duration = Duration::from_millis(10);
+/// How often a transfer is asked for again that Asterisk refused because the two ends of the call
+/// are not joined yet: for a second in all.
+const JOIN_TRIES: usize = 20;
+const JOIN_EVERY: Duration = Duration::from_millis(50);
 /// How long a transfer whose answer is lost may still show itself by the call's end.
 const DOUBT_TIME: Duration = Duration::from_secs(2);
 
@@ -112,14 +117,22 @@ impl Shared {
     async fn ask(&self, action: Result<Action, LineBreak>) -> Result<Packet, Refused> {
         let action = action.map_err(|error| Refused::new(Why::Failed, error.to_string()))?;
         let name = action.name();
-        let answer = self.exchange.ami.ask(action, ASK_TIME).await;
-        let answer = answer.map_err(|error| match error {
-            NoAnswer::NotSent => Refused::new(Why::Unavailable, error.to_string()),
-            NoAnswer::Unknown => Refused::new(Why::Timeout, error.to_string()),
-        })?;
-        if answer.is_success() {
-            return Ok(answer);
-        }
+        let mut tries = JOIN_TRIES;
+        let answer = loop {
+            let answer = self.exchange.ami.ask(action.clone(), ASK_TIME).await;
+            let answer = answer.map_err(|error| match error {
+                NoAnswer::NotSent => Refused::new(Why::Unavailable, error.to_string()),
+                NoAnswer::Unknown => Refused::new(Why::Timeout, error.to_string()),
+            })?;
+            if answer.is_success() {
+                return Ok(answer);
+            }
+            if tries == 0 || order::refusal(&answer) != Refusal::NotJoined {
+                break answer;
+            }
+            tries -= 1;
+            sleep(JOIN_EVERY).await;
+        };
         let message = answer.get("Message");
         let why = match order::refusal(&answer) {
             Refusal::Channel => Why::NoSuchCall,
@@ -128,7 +141,7 @@ impl Shared {
                 warn!(action = name, "the manager's user in manager.conf has no right to this");
                 Why::Unavailable
             }
-            Refusal::Other => Why::Failed,
+            Refusal::NotJoined | Refusal::Other => Why::Failed,
         };
         Err(Refused::new(why, format!("Asterisk: {message}")))
     }
