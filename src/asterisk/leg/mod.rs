@@ -68,7 +68,7 @@ const CONTROL_EVENTS: usize = 32;
 const AMI_TIME: Duration = Duration::from_millis(300);
 /// How long the manager has to say why Asterisk has closed a dialled call. It says so within a
 /// millisecond or two.
-const REASON_TIME: Duration = Duration::from_millis(300);
+const REASON_TIME: Duration = Duration::from_secs(1);
 /// How long Asterisk has to close after HANGUP before the gateway does.
 const HANGUP_TIME: Duration = Duration::from_secs(1);
 /// Frames that may wait for Asterisk's socket. It has an empty kernel buffer of a minute's audio
