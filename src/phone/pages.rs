@@ -1,11 +1,20 @@
 //! The phone page and its modules, from the binary itself.
 
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    io::Write as _,
+    sync::{LazyLock, Mutex, PoisonError},
+};
+
+use flate2::{Compression, write::GzEncoder};
 use hyper::{
     HeaderMap, Method, Response, StatusCode,
     body::Bytes,
     header::{
-        ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-        ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+        ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_ENCODING,
+        CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH,
+        REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
     },
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
@@ -83,7 +92,8 @@ pub fn page(method: &Method, path: &str, headers: &HeaderMap) -> Response<Body> 
     let Some(file) = Web::get(name) else {
         return answer(StatusCode::NOT_FOUND, "no such page; the phone is at /\n");
     };
-    let etag = etag(&file);
+    let zip = takes_gzip(headers) && !name.ends_with(".png");
+    let etag = etag(&file, zip);
     let fresh = headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());
     let mut response = if fresh {
         let mut response = Response::new(Body::default());
@@ -93,11 +103,16 @@ pub fn page(method: &Method, path: &str, headers: &HeaderMap) -> Response<Body> 
         Response::new(Body::default())
     } else {
         Response::new(Body::from(match file.data {
-            std::borrow::Cow::Borrowed(data) => Bytes::from_static(data),
-            std::borrow::Cow::Owned(data) => Bytes::from(data),
+            data if zip => zipped(&etag, &data),
+            Cow::Borrowed(data) => Bytes::from_static(data),
+            Cow::Owned(data) => Bytes::from(data),
         }))
     };
     let headers = response.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    if zip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(name)));
     // Always asked anew, mostly answered by 304: a new binary means a new page at once.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -114,13 +129,40 @@ pub fn page(method: &Method, path: &str, headers: &HeaderMap) -> Response<Body> 
     response
 }
 
-fn etag(file: &EmbeddedFile) -> String {
+/// Of what is sent: a file's two forms are told apart by it (RFC 9110, 8.8.3.3).
+fn etag(file: &EmbeddedFile, zip: bool) -> String {
     let mut etag = String::from("\"");
     for byte in &file.metadata.sha256_hash()[..12] {
         etag.push_str(&format!("{byte:02x}"));
     }
-    etag.push('"');
+    etag.push_str(if zip { "-gzip\"" } else { "\"" });
     etag
+}
+
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let takes = |coding: &str| {
+        let mut parts = coding.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let refused = |q: &str| q.strip_prefix("q=").and_then(|q| q.parse().ok()) == Some(0.0_f32);
+        name.eq_ignore_ascii_case("gzip") && !parts.any(refused)
+    };
+    let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(takes)
+}
+
+/// A file of ours, zipped when it is first asked for: there are no more than are in the binary.
+fn zipped(etag: &str, data: &[u8]) -> Bytes {
+    static ZIPPED: LazyLock<Mutex<HashMap<String, Bytes>>> = LazyLock::new(Mutex::default);
+    let mut known = ZIPPED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(zipped) = known.get(etag) {
+        return zipped.clone();
+    }
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let zipped = encoder.write_all(data).and_then(|()| encoder.finish());
+    // Writing into memory doesn't fail; if it did, an empty page would be seen at once.
+    let zipped = Bytes::from(zipped.unwrap_or_default());
+    known.insert(etag.to_owned(), zipped.clone());
+    zipped
 }
 
 fn content_type(name: &str) -> &'static str {
@@ -138,7 +180,16 @@ fn content_type(name: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
+    use futures_util::FutureExt as _;
+    use http_body_util::BodyExt as _;
+
     use super::*;
+
+    fn body(response: Response<Body>) -> Bytes {
+        response.into_body().collect().now_or_never().unwrap().unwrap().to_bytes()
+    }
 
     fn get(path: &str) -> Response<Body> {
         page(&Method::GET, path, &HeaderMap::new())
@@ -153,6 +204,31 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(IF_NONE_MATCH, response.headers()[ETAG].clone());
         assert_eq!(page(&Method::GET, "/", &headers).status(), StatusCode::NOT_MODIFIED);
+    }
+
+    #[test]
+    fn who_takes_gzip_gets_it_and_keeps_it_apart_from_the_plain_form() {
+        let asked = |path, encoding: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(encoding));
+            page(&Method::GET, path, &headers)
+        };
+        let (plain, zipped) = (get("/app.js"), asked("/app.js", "br, gzip;q=0.8"));
+        assert_eq!(zipped.headers()[CONTENT_ENCODING], "gzip");
+        assert_eq!(zipped.headers()[VARY], "accept-encoding");
+        assert_eq!(plain.headers()[VARY], "accept-encoding");
+        assert_ne!(zipped.headers()[ETAG], plain.headers()[ETAG]);
+        for encoding in ["identity", "br", "gzip;q=0", "gzip; q=0.000", "xgzip", ""] {
+            let headers = asked("/app.js", encoding).headers().clone();
+            assert!(!headers.contains_key(CONTENT_ENCODING), "{encoding}");
+        }
+        for again in [zipped, asked("/app.js", "GZIP")] {
+            let sent = body(again);
+            let mut opened = Vec::new();
+            flate2::read::GzDecoder::new(&*sent).read_to_end(&mut opened).unwrap();
+            assert_eq!(opened, Web::get("app.js").unwrap().data.as_ref());
+            assert!(sent.len() * 2 < opened.len(), "{}", sent.len());
+        }
     }
 
     #[test]
