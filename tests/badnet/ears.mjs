@@ -1,6 +1,6 @@
 // Two recordings with times on them: how late is the one, how long silent, and what to compare.
 
-import { correlationPeak } from './likeness.mjs';
+import { correlationPeak } from '../e2e/likeness.mjs';
 
 export const RATE = 16000;
 const PER_MS = RATE / 1000;

@@ -3,6 +3,7 @@
 
 import { fromPcm } from '../browser/signal.mjs';
 import { readFileSync } from 'node:fs';
+import { correlate } from './likeness.mjs';
 
 export const RATE = 16000;
 
@@ -30,9 +31,7 @@ export function chirps(seconds, rate = RATE, seed = 1) {
 export function delayBetween(said, heard, rate, maxMs = 4000) {
   const maxLag = Math.round((maxMs * rate) / 1000);
   let best = { lag: 0, value: -Infinity };
-  let size = 1;
-  while (size < said.length + heard.length) size *= 2;
-  const correlation = correlate(said, heard, size);
+  const correlation = correlate(said, heard);
   for (let lag = 0; lag <= maxLag; lag++) {
     if (correlation[lag] > best.value) best = { lag, value: correlation[lag] };
   }
@@ -69,51 +68,6 @@ export function shareFound(said, heard, fullRate) {
 
 function halve(samples) {
   return Float32Array.from({ length: samples.length >> 1 }, (_, i) => (samples[2 * i] + samples[2 * i + 1]) / 2);
-}
-
-/** Cross-correlation by FFT: result[lag] = sum said[i] * heard[i + lag]. */
-function correlate(said, heard, size) {
-  const [ar, ai] = [new Float64Array(size), new Float64Array(size)];
-  const [br, bi] = [new Float64Array(size), new Float64Array(size)];
-  ar.set(said);
-  br.set(heard);
-  fft(ar, ai);
-  fft(br, bi);
-  for (let i = 0; i < size; i++) {
-    const re = ar[i] * br[i] + ai[i] * bi[i];
-    const im = ar[i] * bi[i] - ai[i] * br[i];
-    ar[i] = re;
-    ai[i] = -im; // conjugate, so that the same transform goes back
-  }
-  fft(ar, ai);
-  for (let i = 0; i < size; i++) ar[i] /= size;
-  return ar;
-}
-
-function fft(re, im) {
-  const n = re.length;
-  for (let i = 1, j = 0; i < n; i++) {
-    let bit = n >> 1;
-    for (; j & bit; bit >>= 1) j ^= bit;
-    j ^= bit;
-    if (i < j) {
-      [re[i], re[j]] = [re[j], re[i]];
-      [im[i], im[j]] = [im[j], im[i]];
-    }
-  }
-  for (let length = 2; length <= n; length *= 2) {
-    const angle = (-2 * Math.PI) / length;
-    for (let i = 0; i < n; i += length) {
-      for (let k = 0; k < length / 2; k++) {
-        const [c, s] = [Math.cos(angle * k), Math.sin(angle * k)];
-        const [p, q] = [i + k, i + k + length / 2];
-        const [x, y] = [re[q] * c - im[q] * s, re[q] * s + im[q] * c];
-        [re[q], im[q]] = [re[p] - x, im[p] - y];
-        re[p] += x;
-        im[p] += y;
-      }
-    }
-  }
 }
 
 /** Samples of a mono 16-bit WAV file of any maker. */

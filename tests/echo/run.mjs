@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createRequire } from 'node:module';
 import { startPulse } from '../browser/pulse.mjs';
-import { correlationPeak } from '../badnet/likeness.mjs';
+import { correlationPeak } from '../e2e/likeness.mjs';
 import { writeWav } from '../browser/signal.mjs';
 import { chirps } from '../e2e/sound.mjs';
 
