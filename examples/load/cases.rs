@@ -326,10 +326,14 @@ fn put_faults(report: &mut Report, world: &World, order: &Order) {
     put(report, "frames sent", tally.sent as f64);
     put(report, "frames lost", tally.sent as f64 - tally.got as f64);
     put(report, "frames reordered", tally.reordered as f64);
-    put(report, "frames corrupt", tally.corrupt as f64);
+    let counted = metrics(order.metrics.as_deref());
+    // Where a frame is left out, its neighbour is joined with it: changed, and meant to be.
+    let left_out = sum(&counted, r#"frames_dropped_total{direction="to_asterisk",reason="ahead"#);
+    let joined = left_out.min(tally.corrupt as f64);
+    put(report, "frames joined at a cut", joined);
+    put(report, "frames corrupt", tally.corrupt as f64 - joined);
     put(report, "frames filled in", tally.silence as f64);
     put(report, "phones lost", tally.phones_lost as f64);
-    let counted = metrics(order.metrics.as_deref());
     if !counted.is_empty() {
         put(report, "dropped by its own account", sum(&counted, "frames_dropped"));
         put(report, "calls left over", sum(&counted, "calls_active"));
