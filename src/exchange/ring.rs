@@ -40,6 +40,7 @@ impl Ringing {
         let phones = std::mem::take(&mut self.phones).into_iter();
         let (kept, others): (Vec<_>, Vec<_>) = phones.partition(|phone| phone.login == login);
         self.phones = kept;
+        self.phones.shrink_to_fit(); // for as long as the call is up
         let why =
             Stopped { why: Ending::AnsweredElsewhere, by: Some(self.ext.clone()), cause: None };
         for phone in others {

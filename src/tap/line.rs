@@ -1,11 +1,11 @@
 //! The one place where a call's task meets whoever listens: a frame is handed over or dropped, in
 //! constant time, and nobody is woken.
 //!
-//! While nobody listens, a frame costs one load of a flag.
+//! While nobody listens, a frame costs one load of a flag, and the line has no queue.
 
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
@@ -32,17 +32,23 @@ pub enum Heard {
 #[derive(Debug)]
 pub struct TapLine {
     switch: Arc<Switch>,
-    queue: mpsc::Sender<Heard>,
 }
 
 /// The tap's end.
 #[derive(Debug)]
-pub struct LineEnd(mpsc::Receiver<Heard>);
+pub struct LineEnd {
+    switch: Arc<Switch>,
+    queue: Option<mpsc::Receiver<Heard>>,
+}
 
 /// Whether anybody listens; shared by both ends.
 #[derive(Debug, Default)]
 pub struct Switch {
     on: AtomicBool,
+    /// There from the first time on that somebody listens: most calls never need it.
+    queue: OnceLock<mpsc::Sender<Heard>>,
+    /// Its other end, until the tap takes it.
+    end: Mutex<Option<mpsc::Receiver<Heard>>>,
     dropped: AtomicU64,
     over: OnceLock<Instant>,
 }
@@ -50,8 +56,8 @@ pub struct Switch {
 /// A line that nobody listens to yet.
 pub fn line() -> (TapLine, LineEnd, Arc<Switch>) {
     let switch = Arc::new(Switch::default());
-    let (queue, end) = mpsc::channel(LINE);
-    (TapLine { switch: switch.clone(), queue }, LineEnd(end), switch)
+    let end = LineEnd { switch: switch.clone(), queue: None };
+    (TapLine { switch: switch.clone() }, end, switch)
 }
 
 impl TapLine {
@@ -83,7 +89,8 @@ impl TapLine {
     }
 
     fn hand_over(&self, heard: Heard) {
-        if self.queue.try_send(heard).is_err() {
+        let queue = self.switch.queue.get();
+        if queue.is_none_or(|queue| queue.try_send(heard).is_err()) {
             self.switch.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -97,7 +104,16 @@ impl Drop for TapLine {
 
 impl Switch {
     pub fn turn_on(&self) {
+        self.queue.get_or_init(|| {
+            let (queue, end) = mpsc::channel(LINE);
+            *self.end() = Some(end);
+            queue
+        });
         self.on.store(true, Ordering::Relaxed);
+    }
+
+    fn end(&self) -> MutexGuard<'_, Option<mpsc::Receiver<Heard>>> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn turn_off(&self) {
@@ -123,7 +139,10 @@ impl Switch {
 impl LineEnd {
     /// What waits. `None` when there is nothing now.
     pub fn take(&mut self) -> Option<Heard> {
-        self.0.try_recv().ok()
+        if self.queue.is_none() {
+            self.queue = self.switch.end().take();
+        }
+        self.queue.as_mut()?.try_recv().ok()
     }
 }
 

@@ -372,7 +372,11 @@ impl PhoneTask {
                 self.dial_is_taken(key.call); // whoever asked hears of it before the call
             }
             Some(_) => {} // the session turns it away
-            None => self.slots.push(Slot::ringing(offer)),
+            None => {
+                // Room for one: a vector would begin with four, and most phones never have two.
+                self.slots.reserve_exact(1);
+                self.slots.push(Slot::ringing(offer));
+            }
         }
         self.input(Input::Ring { key, direct });
     }
