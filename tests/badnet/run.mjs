@@ -117,7 +117,8 @@ async function oneCall({ settings, dark }, seconds, prompts, scores) {
     const mouth = spokenTrack(call.spoken.filter((p) => p.at < until));
     const ear = heardTrack(call.arrived.filter((p) => p.at < until), EAR_MS);
     const [from, to] = [speaker.from + 500, speaker.from + 1000 * seconds - 500];
-    const result = { stats, log: house.lastCall() };
+    await page.keyboard.press('Escape'); // hangs up
+    const result = { stats, log: await house.log.wait((line) => line.includes('call ended'), "the call's end") };
     for (const [name, said, heard] of [['down', mouth, speaker], ['up', microphone, ear]]) {
       const found = delays(said, heard, from, to);
       const late = found.filter((d) => d.at > to - from - END_MS).map((d) => d.ms);
