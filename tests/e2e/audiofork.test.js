@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { connect } from 'node:net';
 import { after, before, test } from 'node:test';
 import { build } from './house.mjs';
-import { Phone } from './phone.mjs';
+import { Phone, shareOf } from './phone.mjs';
 
 const { WebSocketServer } = createRequire(new URL('../browser/package.json', import.meta.url))('ws');
 
@@ -67,28 +67,6 @@ class Manager {
   }
 }
 
-/** How much of a sound's power is one frequency's, at 8 kHz. */
-function shareOf(hertz, bytes) {
-  const step = 2 * Math.cos((2 * Math.PI * hertz) / 8000);
-  const count = bytes.length / 2;
-  let [before, last, power] = [0, 0, 0];
-  for (let n = 0; n < count; n += 1) {
-    const sample = bytes.readInt16LE(2 * n);
-    power += sample * sample;
-    [before, last] = [last, sample + step * last - before];
-  }
-  return power < 1e6 ? 0 : (2 * (last * last + before * before - step * last * before)) / (count * power);
-}
-
-async function until(what, check) {
-  for (let tries = 0; tries < 400; tries += 1) {
-    const found = await check();
-    if (found) return found;
-    await new Promise((done) => setTimeout(done, 25));
-  }
-  return assert.fail(`waited in vain until ${what}`);
-}
-
 before(async () => {
   consumer = new WebSocketServer({ host: '127.0.0.1', port: 0 });
   consumer.on('connection', (socket, request) => {
@@ -122,7 +100,7 @@ test('a call is forked by the dialplan and by the manager, muted, and let alone 
   assert.equal(started.Result, 'Success', JSON.stringify(started));
   const channel = started.Channel;
   assert.match(channel, /^WebSocket\//);
-  const variables = await until('the variable is set', async () => {
+  const variables = await house.until('the variable is set', async () => {
     const text = await house.cli(`core show channel ${channel}`);
     return text.includes('FORK_ID=') && text;
   });
@@ -131,27 +109,27 @@ test('a call is forked by the dialplan and by the manager, muted, and let alone 
   // By the manager: what the phone is sent, a tone.
   const out = await manager.ask('AudioFork', 'out-1', { Channel: channel, WsServer: `${url}/out`, Options: 'D(out)' });
   assert.equal(out.Result, 'Success', JSON.stringify(out));
-  await until('both have a second', () => ['/in', '/out'].every((path) => forks.get(path)?.frames.length > 50));
+  await house.until('both have a second', () => ['/in', '/out'].every((path) => forks.get(path)?.frames.length > 50));
   for (const { frames } of forks.values()) assert.ok(frames.every((frame) => frame.length === 320));
   const newest = (path) => Buffer.concat(forks.get(path).frames.slice(-25));
-  assert.ok(shareOf(1000, newest('/out')) > 0.9, 'no tone in what the phone is sent');
+  assert.ok(shareOf(1000, newest('/out'), 8000) > 0.9, 'no tone in what the phone is sent');
   assert.ok(newest('/in').every((byte) => byte === 0), 'something in what the phone says');
 
   // Silence in one of the two; the call goes on.
   const mute = { Channel: channel, Direction: 'write', State: '1', AudioForkID: out.AudioForkID };
   assert.equal((await manager.ask('AudioForkMute', 'mute-1', mute)).Result, 'Success');
-  await until('it is silent', () => newest('/out').every((byte) => byte === 0));
+  await house.until('it is silent', () => newest('/out').every((byte) => byte === 0));
   await phone.hearsTone(1000);
   assert.equal((await manager.ask('AudioForkMute', 'mute-0', { ...mute, State: '0' })).Result, 'Success');
-  await until('it is heard again', () => shareOf(1000, newest('/out')) > 0.9);
+  await house.until('it is heard again', () => shareOf(1000, newest('/out'), 8000) > 0.9);
 
   // One is stopped, then all; the call goes on.
   const one = { Channel: channel, AudioForkID: out.AudioForkID };
   assert.equal((await manager.ask('StopAudioFork', 'stop-1', one)).Result, 'Success');
-  await until('one is closed in order', () => forks.get('/out').closed === 1000);
+  await house.until('one is closed in order', () => forks.get('/out').closed === 1000);
   assert.equal(forks.get('/in').closed, undefined);
   assert.equal((await manager.ask('StopAudioFork', 'stop-2', { Channel: channel })).Result, 'Success');
-  await until('the other is closed in order', () => forks.get('/in').closed === 1000);
+  await house.until('the other is closed in order', () => forks.get('/in').closed === 1000);
   await phone.hearsTone(1000);
 
   // Nobody else is sent audio.

@@ -34,7 +34,7 @@ after(async () => {
 });
 afterEach(async () => {
   await house.cli('channel request hangup all');
-  await until('nothing is left', async () => (await left()).length === 0);
+  await house.until('nothing is left', async () => (await left()).length === 0);
 });
 
 /** Takes streams, and keeps what each connection brought. */
@@ -66,16 +66,8 @@ class Consumer {
     const bytes = Buffer.concat(this.connections.get(path)?.chunks ?? []);
     return Float32Array.from({ length: bytes.length >> 1 }, (_, n) => bytes.readInt16LE(2 * n) / 32768);
   }
-  seconds = (path, seconds) => until(`${seconds} s at ${path}`, () => (this.connections.get(path)?.bytes ?? 0) >= seconds * 32000);
-  closed = (path) => until(`${path} is closed`, () => this.connections.get(path)?.closed);
-}
-
-async function until(what, check, tries = 800) {
-  for (let n = 0; n < tries; n += 1) {
-    if (await check()) return;
-    await new Promise((done) => setTimeout(done, 25));
-  }
-  assert.fail(`waited in vain until ${what}; log:\n${house.log.text.slice(-4000)}`);
+  seconds = (path, seconds) => house.until(`${seconds} s at ${path}`, () => (this.connections.get(path)?.bytes ?? 0) >= seconds * 32000);
+  closed = (path) => house.until(`${path} is closed`, () => this.connections.get(path)?.closed);
 }
 
 /** What there is of ours in Asterisk, and every bridge. */
@@ -88,7 +80,7 @@ async function left() {
 async function talking(from = 'tone1000@apps') {
   await house.cli(`channel originate Local/621@from-phones/n extension ${from}`);
   let channel;
-  await until('they talk', async () => {
+  await house.until('they talk', async () => {
     const channels = await house.ari('/channels');
     channel = channels.find((one) => one.name.startsWith('PJSIP/loop') && one.dialplan.app_name === 'AppDial' && one.state === 'Up');
     return channel && (await house.ari('/bridges')).some((bridge) => bridge.channels.includes(channel.id));
@@ -120,13 +112,13 @@ test('what a channel says is left, what it hears is right, in a stream and in a 
   assert.equal((await house.api('POST', '/recordings/stop', { channel: channel.id })).status, 204);
   assert.equal((await house.api('DELETE', `/streams/${stream.id}`)).status, 204);
   await consumer.closed(stream.left);
-  await until('nothing is left', async () => (await left()).length === 0);
+  await house.until('nothing is left', async () => (await left()).length === 0);
   const share = (samples, tones) => shareOfTone(samples.subarray(8000), tones, 16000);
   assert.ok(share(consumer.heard(stream.left), [440, 1000]) > 0.9);
   assert.ok(share(consumer.heard(stream.right), [1000, 440]) > 0.9);
   // The recording, the same.
   let file;
-  await until('the recording is stored', async () => {
+  await house.until('the recording is stored', async () => {
     const { status, body } = await house.api('GET', `/recordings/${call.call_id}`);
     if (status === 200) file = Buffer.from(body);
     return status === 200 && file.length > 32000 * 2;
@@ -158,7 +150,7 @@ test('both sides are aligned', async () => {
   // Whoever runs Echo() says at once what it hears: the prompt that the other end plays.
   await house.cli('channel originate Local/617@far/n extension speech@apps');
   let echo;
-  await until('it echoes', async () => {
+  await house.until('it echoes', async () => {
     echo = (await house.ari('/channels')).find((one) => one.dialplan.app_name === 'Echo');
     return echo;
   });
@@ -183,7 +175,7 @@ test('both sides are aligned', async () => {
     const good = apart.filter(({ ms, likeness }) => likeness > 0.75 && Math.abs(ms) <= 40);
     tried.push(told);
     await house.api('DELETE', `/streams/${stream.id}`);
-    await until('nothing is left', async () => (await left()).length === 0);
+    await house.until('nothing is left', async () => (await left()).length === 0);
     return apart.length >= 3 && good.length >= 0.7 * apart.length;
   };
   for (let tries = 0; tries < 4; tries += 1) {
@@ -199,11 +191,11 @@ test('a call that is listened to sounds as it did', async () => {
     const stream = await listen(channel.id);
     await consumer.seconds(stream.left, 1);
     await house.api('DELETE', `/streams/${stream.id}`);
-    await until('nothing is left', async () => (await left()).length === 0);
+    await house.until('nothing is left', async () => (await left()).length === 0);
   }
   await house.cli('channel request hangup all');
   let file;
-  await until('the far end has kept what it heard', async () => {
+  await house.until('the far end has kept what it heard', async () => {
     file = house.list('records').find((name) => !before.has(name) && name.endsWith('wav16'));
     return file && (await house.ari('/channels')).length === 0;
   });
@@ -219,7 +211,7 @@ test('when the channel hangs up its consumer is told and nothing is left', async
   await consumer.seconds(stream.left, 0.5);
   await house.ari(`/channels/${channel.id}`, 'DELETE');
   await consumer.closed(stream.left);
-  await until('nothing is left', async () => (await left()).length === 0);
+  await house.until('nothing is left', async () => (await left()).length === 0);
   const { status, body } = await house.api('POST', '/recordings', { channel: channel.name });
   assert.deepEqual([status, body.detail], [404, 'Asterisk has no such channel']);
 });
@@ -229,7 +221,7 @@ test('when the consumer goes nothing is left, and the call goes on', async () =>
   const stream = await listen(channel.id);
   await consumer.seconds(stream.left, 0.5);
   consumer.close();
-  await until('nothing is left', async () => (await left()).length === 0);
+  await house.until('nothing is left', async () => (await left()).length === 0);
   assert.ok((await house.ari('/channels')).some((one) => one.id === channel.id));
   consumer = await Consumer.open();
 });
@@ -239,16 +231,16 @@ test('when the way to ARI breaks it goes on, and what ended meanwhile is found',
   const stream = await listen(channel.id);
   await consumer.seconds(stream.left, 0.5);
   house.ariWay.cut();
-  await until('ARI is lost', async () => /goastgateway_ari_up 0/.test(await house.metrics()));
-  await until('ARI is back', async () => /goastgateway_ari_up 1/.test(await house.metrics()));
+  await house.until('ARI is lost', async () => /goastgateway_ari_up 0/.test(await house.metrics()));
+  await house.until('ARI is back', async () => /goastgateway_ari_up 1/.test(await house.metrics()));
   const before = consumer.connections.get(stream.left).bytes;
-  await until('audio goes on', () => consumer.connections.get(stream.left).bytes > before + 32000);
+  await house.until('audio goes on', () => consumer.connections.get(stream.left).bytes > before + 32000);
   house.ariWay.freeze();
   await house.ari(`/channels/${channel.id}`, 'DELETE');
   house.ariWay.cut();
   house.ariWay.thaw();
   await consumer.closed(stream.left);
-  await until('nothing is left', async () => (await left()).length === 0);
+  await house.until('nothing is left', async () => (await left()).length === 0);
 });
 
 test('when the gateway stops nothing is left, and when it dies the next one sweeps', async () => {
@@ -266,7 +258,7 @@ test('when the gateway stops nothing is left, and when it dies the next one swee
   await house.ari('/bridges?type=mixing&bridgeId=goastgateway-tap-x', 'POST');
   await house.restart('SIGKILL');
   assert.ok((await left()).length > 1, 'something was left');
-  await until('it is swept', async () => (await left()).join() === 'goastgateway-tap-x');
+  await house.until('it is swept', async () => (await left()).join() === 'goastgateway-tap-x');
   await house.ari('/bridges/goastgateway-tap-x', 'DELETE');
   assert.ok((await house.ari('/channels')).some((one) => one.id === channel.id), 'the call goes on');
   await house.log.wait((line) => line.includes("logged in to Asterisk's ARI"), 'logged in to ARI');
@@ -276,7 +268,7 @@ test('ten channels at once, and all of them let go', async () => {
   await house.cli('channel originate Local/617@far/n extension speech@apps');
   for (let n = 0; n < 4; n += 1) await house.cli('channel originate Local/617@far/n extension speech@apps');
   let channels;
-  await until('they talk', async () => {
+  await house.until('they talk', async () => {
     channels = (await house.ari('/channels')).filter((one) => one.name.startsWith('Local/617'));
     return channels.length === 10 && channels.every((one) => one.state === 'Up');
   });
@@ -285,7 +277,7 @@ test('ten channels at once, and all of them let go', async () => {
   await Promise.all(streams.map((stream) => consumer.seconds(stream.right, 1)));
   await house.cli('channel request hangup all');
   await Promise.all(streams.map((stream) => consumer.closed(stream.right)));
-  await until('nothing is left', async () => (await house.ari('/channels')).length === 0 && (await left()).length === 0);
+  await house.until('nothing is left', async () => (await house.ari('/channels')).length === 0 && (await left()).length === 0);
 });
 
 test('the doctor sees ARI', async () => {
@@ -300,8 +292,8 @@ test('when Asterisk restarts it is let go of, and the next one can be heard', as
   await consumer.seconds(stream.left, 0.5);
   await house.restartAsterisk();
   await consumer.closed(stream.left);
-  await until('ARI is back', async () => /goastgateway_ari_up 1/.test(await house.metrics()));
-  await until('Asterisk is', async () => house.ari('/asterisk/ping').then((pong) => pong.ping === 'pong', () => false));
+  await house.until('ARI is back', async () => /goastgateway_ari_up 1/.test(await house.metrics()));
+  await house.until('Asterisk is', async () => house.ari('/asterisk/ping').then((pong) => pong.ping === 'pong', () => false));
   assert.deepEqual(await left(), []);
   const next = await listen((await talking()).id);
   await consumer.seconds(next.left, 0.5);

@@ -251,6 +251,15 @@ export async function build({ config = {}, groups = {}, ami = false, ari = false
     async metrics() {
       return (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text();
     },
+    /** Asks forty times a second until there is an answer, which it gives. */
+    async until(what, check, tries = 800) {
+      for (let n = 0; n < tries; n += 1) {
+        const found = await check();
+        if (found) return found;
+        await new Promise((done) => setTimeout(done, 25));
+      }
+      throw new Error(`waited in vain until ${what}; the gateway's log:\n${log.text.slice(-4000)}`);
+    },
     /** The line that the gateway logs at a call's end. */
     lastCall: () => log.text.split('\n').filter((line) => line.includes('call ended')).at(-1) ?? '',
     async tearDown() {

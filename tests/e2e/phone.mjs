@@ -93,8 +93,8 @@ export class Phone {
 }
 
 /** How much of a sound's power is one frequency's: 1 for that tone alone (Goertzel). */
-function shareOf(hertz, bytes) {
-  const step = 2 * Math.cos((2 * Math.PI * hertz) / 16000);
+export function shareOf(hertz, bytes, rate = 16000) {
+  const step = 2 * Math.cos((2 * Math.PI * hertz) / rate);
   const count = bytes.length / 2;
   let [before, last, power] = [0, 0, 0];
   for (let n = 0; n < count; n += 1) {

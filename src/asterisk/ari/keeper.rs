@@ -4,6 +4,9 @@
 //! Promises: every wish is answered once, within seconds; it waits for no request; what Asterisk
 //! reports of a part that nobody remembers is deleted.
 
+mod sweep;
+mod tap;
+
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -12,7 +15,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::mpsc,
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep_until, timeout},
 };
@@ -20,19 +23,21 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
+use tap::Tap;
+
 use super::{
     client::Api,
     events::{self, Heard},
     message::{self, Bridge, Channel, Event, Request, Variable, Words},
     part::{self, Part, Way},
-    steps::{Failure, Input, Order, Outcome, Output, Steps, Why},
+    steps::{Input, Order, Outcome, Output, Steps, Why},
 };
 use crate::{
     call::{CallId, ForLog},
     config::{AriSettings, Config, MAX_TAPPED_CHANNELS},
     exchange::Exchange,
     tap::{
-        StartError, TapLine,
+        StartError,
         channel::{Ear, EarNews, Wanted},
     },
 };
@@ -93,20 +98,6 @@ struct Keeper {
     lost_at: Option<Instant>,
     /// A part could not be deleted.
     sweep_due: bool,
-}
-
-/// A channel that is listened to, or is to be.
-struct Tap {
-    /// As it was asked for.
-    asked: String,
-    /// Absent until Asterisk has been asked for it.
-    channel: Option<Channel>,
-    steps: Option<Steps>,
-    waiting: Vec<oneshot::Sender<Result<Uuid, StartError>>>,
-    /// While it is heard. Dropping it ends the call that it is to those who listen.
-    line: Option<Arc<TapLine>>,
-    ears: Vec<Arc<Ear>>,
-    unwanted_since: Option<Instant>,
 }
 
 /// What came of a request.
@@ -390,63 +381,6 @@ impl Keeper {
             }
         }
     }
-
-    /// Looks what there is of ours in Asterisk.
-    fn sweep(&mut self) {
-        let is_up = |tap: &Tap| tap.steps.as_ref().is_some_and(Steps::is_up);
-        let up = self.taps.iter().filter(|(_, tap)| is_up(tap)).map(|(id, _)| *id).collect();
-        let api = self.api.clone();
-        self.requests.spawn(async move {
-            let (channels, bridges) = (Request::channels(), Request::bridges());
-            match tokio::join!(api.get(&channels), api.get(&bridges)) {
-                (Ok(Some(channels)), Ok(Some(bridges))) => Came::Swept { up, channels, bridges },
-                (channels, bridges) => {
-                    let why = channels.map(|_| ()).and(bridges.map(|_| ())).err();
-                    warn!(?why, "ARI: what an earlier run may have left can't be looked at");
-                    Came::Nothing
-                }
-            }
-        });
-    }
-
-    /// Deletes what is ours and nobody remembers; ends what is remembered and isn't there.
-    fn swept(&mut self, up: &[Uuid], channels: &[Channel], bridges: &[Bridge]) {
-        let mark = self.words.mark.clone();
-        let stray = |name: &str| {
-            part::parse(&mark, name).is_some_and(|(tap, _)| !self.taps.contains_key(&tap))
-        };
-        let strays: Vec<Request> = channels
-            .iter()
-            .filter(|channel| stray(&channel.id))
-            .map(|channel| Request::delete_channel(&channel.id))
-            .chain(
-                bridges
-                    .iter()
-                    .filter(|bridge| stray(&bridge.id))
-                    .map(|bridge| Request::delete_bridge(&bridge.id)),
-            )
-            .collect();
-        if !strays.is_empty() {
-            info!(parts = strays.len(), "ARI: what an earlier tap has left is swept away");
-        }
-        strays.into_iter().for_each(|request| self.delete(request));
-        for id in up {
-            for way in Way::BOTH {
-                let snoop = self.words.name(*id, Part::Snoop(way));
-                if !channels.iter().any(|channel| channel.id == snoop) {
-                    self.input(*id, Input::Left(Part::Snoop(way)));
-                }
-            }
-        }
-    }
-
-    fn delete(&mut self, request: Request) {
-        let api = self.api.clone();
-        self.requests.spawn(async move {
-            let _ = api.order(&request).await;
-            Came::Nothing
-        });
-    }
 }
 
 /// A channel by its unique id, or by its name, which holds a slash; with these variables.
@@ -467,55 +401,6 @@ async fn find(api: &Api, channel: &str, variables: &[String]) -> Result<Option<C
         }
     }
     Ok(Some(found))
-}
-
-impl Tap {
-    fn new(asked: String, answer: oneshot::Sender<Result<Uuid, StartError>>) -> Self {
-        Self {
-            asked,
-            channel: None,
-            steps: None,
-            waiting: vec![answer],
-            line: None,
-            ears: Vec::new(),
-            unwanted_since: None,
-        }
-    }
-
-    /// Whether it is this channel's, and goes on.
-    fn is_of(&self, channel: &str) -> bool {
-        let known = |known: &Channel| known.id == channel || known.name == channel;
-        let goes_on = self.line.is_some() || !self.waiting.is_empty();
-        goes_on && (self.asked == channel || self.channel.as_ref().is_some_and(known))
-    }
-
-    fn answer(&mut self, answer: &Result<Uuid, StartError>) {
-        for waiting in self.waiting.drain(..) {
-            let _ = waiting.send(answer.clone());
-        }
-    }
-}
-
-impl Words {
-    /// A failure, for whoever asked.
-    fn explain(&self, failure: &Failure) -> StartError {
-        let connection = &self.connection;
-        match failure {
-            Failure::NoSuchChannel | Failure::Ended(Why::ChannelOver) => StartError::NoSuchChannel,
-            Failure::Ended(Why::Stopping) => StartError::Stopping,
-            Failure::Ended(_) => StartError::Asterisk("it went away meanwhile".to_owned()),
-            Failure::Refused(Order::Make(Part::Media(_)), why) => StartError::Asterisk(format!(
-                "externalMedia by [{connection}]: {why}; look at websocket_client.conf"
-            )),
-            Failure::Refused(Order::Make(Part::Snoop(_)), why) => {
-                StartError::Asterisk(format!("snoop: {why}"))
-            }
-            Failure::Refused(_, why) => StartError::Asterisk(format!("bridge: {why}")),
-            Failure::Time => StartError::Asterisk(format!(
-                "no audio in time; look whether [{connection}] in websocket_client.conf leads here"
-            )),
-        }
-    }
 }
 
 fn now() -> Instant {
