@@ -29,7 +29,7 @@ function link({ random = () => 0.5, urls = 1 } = {}) {
 
 test('the way in: token, socket, login, welcome', () => {
   const l = link();
-  assert.deepEqual(l.feed({ type: 'open', urls: 1 }), ['connecting', 'fetchToken']);
+  assert.deepEqual(l.feed({ type: 'open', urls: 1 }), ['fetchToken']);
   assert.deepEqual(l.feed({ type: 'token', fresh: false }), ['connect']);
   assert.deepEqual(l.feed({ type: 'opened' }), ['login']);
   assert.deepEqual(l.feed({ type: 'welcome' }), []);
@@ -89,7 +89,7 @@ for (const [code, reason] of [[4409, 'in_use'], [4410, 'replaced']]) {
     assert.deepEqual(l.feed({ type: 'closed', code }), ['drop', 'stopped']);
     assert.equal(l.state.reason, reason);
     for (const type of ['time', 'online', 'visible', 'shown']) assert.deepEqual(l.feed({ type }, 1e6), []);
-    assert.deepEqual(l.feed({ type: 'retry' }), ['connecting', 'fetchToken']);
+    assert.deepEqual(l.feed({ type: 'retry' }), ['fetchToken']);
   });
 }
 
@@ -98,7 +98,7 @@ test('a token that is not good is replaced once; a fresh one that is not good ei
   l.feed({ type: 'open', urls: 1 });
   l.feed({ type: 'token', fresh: false });
   l.feed({ type: 'opened' });
-  assert.deepEqual(l.feed({ type: 'refused', code: 20104 }), ['drop', 'connecting', 'fetchToken']);
+  assert.deepEqual(l.feed({ type: 'refused', code: 20104 }), ['drop', 'fetchToken']);
   assert.equal(l.all.at(-1).refused, true);
   l.feed({ type: 'token', fresh: true });
   l.feed({ type: 'opened' });
@@ -119,7 +119,7 @@ test('a token function that fails is asked again', () => {
   const l = link();
   l.feed({ type: 'open', urls: 1 });
   assert.deepEqual(l.feed({ type: 'noToken' }), ['lost']);
-  assert.deepEqual(l.feed({ type: 'time' }, l.wait()), ['connecting', 'fetchToken']);
+  assert.deepEqual(l.feed({ type: 'time' }, l.wait()), ['fetchToken']);
 });
 
 test('an address that is not allowed is tried once a minute, even when somebody looks', () => {
@@ -171,7 +171,7 @@ test('when the network has changed or the page is back, the connection is looked
   }
   const l = link().up();
   l.feed({ type: 'closed', code: 1006 });
-  assert.deepEqual(l.feed({ type: 'visible' }), ['connecting', 'fetchToken'], 'a wait is ended');
+  assert.deepEqual(l.feed({ type: 'visible' }), ['fetchToken'], 'a wait is ended');
 });
 
 test('online ends a wait within 300 ms, random, so that a LAN does not come back in one instant', () => {
@@ -186,7 +186,7 @@ test('a page that is left sleeps, and wakes when it is shown again', () => {
   const l = link().up();
   assert.deepEqual(l.feed({ type: 'hidden' }), ['drop', 'lost']);
   assert.deepEqual(l.feed({ type: 'time' }, 1e6), []);
-  assert.deepEqual(l.feed({ type: 'shown' }), ['connecting', 'fetchToken']);
+  assert.deepEqual(l.feed({ type: 'shown' }), ['fetchToken']);
 });
 
 test('addresses are tried in their order; in a call the one that keeps the call comes first', () => {

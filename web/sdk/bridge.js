@@ -9,6 +9,7 @@
 // - Either side may be loaded first, or again: each greets the other, and what nobody has taken is sent again. What a frame
 //   had taken that is gone now fails as *unknown*: nothing is done twice.
 
+import { Asked, outcome } from './asked.js';
 import { Emitter } from './emitter.js';
 import { errorOf, PhoneError } from './errors.js';
 
@@ -120,14 +121,7 @@ export class Bridge {
     for (const old of this.#known) if (this.#known.size > MAX_KNOWN) this.#known.delete(old);
     const peer = this.#peer;
     peer?.window.postMessage({ mark: MARK, taken: id }, peer.origin);
-    /** @type {any} */
-    let answer;
-    try {
-      answer = { value: await this.#do(name, args) };
-    } catch (error) {
-      const { code = 31100, message = String(error) } = /** @type {any} */ (error);
-      answer = { error: { code, message } };
-    }
+    const answer = await outcome(() => this.#do(name, args));
     peer?.window.postMessage({ mark: MARK, id, ...answer }, peer.origin);
   }
 
@@ -181,8 +175,7 @@ export class PhoneFrame extends Emitter {
   #token;
   #giving = false;
   #born = '';
-  /** @type {Map<string, {message: object, taken?: boolean, done: (value: any) => void, fail: (error: PhoneError) => void, timer: ReturnType<typeof setTimeout>}>} */
-  #asked = new Map();
+  #asked = new Asked();
   /** @param {MessageEvent} event */
   #hear = (event) => {
     const { origin, source, data } = event;
@@ -190,11 +183,8 @@ export class PhoneFrame extends Emitter {
     if (data.event === 'token') return void this.#giveToken();
     if (data.event === 'ready') this.#greeted(data.born);
     if (data.event) return this.emit(data.event, data.value);
-    const asked = this.#asked.get(data.taken ?? data.id);
-    if (!asked) return;
-    if (data.taken) asked.taken = true;
-    else if (data.error) this.#settle(data.id)?.fail(errorOf(data.error));
-    else this.#settle(data.id)?.done(data.value);
+    if (data.taken) this.#asked.take(data.taken);
+    else this.#asked.answer(data.id, data.error && errorOf(data.error), data.value);
   };
 
   /**
@@ -218,19 +208,11 @@ export class PhoneFrame extends Emitter {
 
   /** @param {string} born */
   #greeted(born) {
-    for (const [id, { message, taken }] of [...this.#asked]) {
-      if (!taken) this.#post(message);
-      else if (born !== this.#born) this.#settle(id)?.fail(new PhoneError(31003, 'the frame was loaded again'));
+    for (const { id, question, taken } of this.#asked.all) {
+      if (!taken) this.#post(question);
+      else if (born !== this.#born) this.#asked.answer(id, new PhoneError(31003, 'the frame was loaded again'));
     }
     this.#born = born;
-  }
-
-  /** @param {string} id */
-  #settle(id) {
-    const asked = this.#asked.get(id);
-    clearTimeout(asked?.timer);
-    this.#asked.delete(id);
-    return asked;
   }
 
   async #giveToken() {
@@ -249,13 +231,10 @@ export class PhoneFrame extends Emitter {
   /** Any command of the list: docs/sdk.md, In a frame. @param {string} name @param {Record<string, any>} [args] @returns {Promise<any>} */
   ask(name, args = {}) {
     // Another page in this place must not be taken for this one.
-    const id = crypto.randomUUID();
-    const message = { mark: MARK, id, name, args };
-    return new Promise((done, fail) => {
-      const timer = setTimeout(() => this.#settle(id)?.fail(new PhoneError(31003)), ANSWER_MS);
-      this.#asked.set(id, { message, done, fail, timer });
-      this.#post(message);
-    });
+    const question = { mark: MARK, id: crypto.randomUUID(), name, args };
+    const answer = this.#asked.ask(question.id, question, ANSWER_MS);
+    this.#post(question);
+    return answer;
   }
 
   /** How the phone stands. */

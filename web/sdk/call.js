@@ -276,3 +276,8 @@ export class Call extends Emitter {
     for (const name of cleared) this.emit('warning-cleared', name);
   }
 }
+
+/** Whichever event is the last of a call. @param {Call} call @param {() => void} listener */
+export function whenOver(call, listener) {
+  for (const end of /** @type {const} */ (['cancel', 'reject', 'disconnect'])) call.on(end, listener);
+}

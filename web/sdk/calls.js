@@ -45,7 +45,7 @@ const MAX_PASSED = 8;
 const LOST = { reason: 'phone_lost', side: 'phone', by: null, cause: null, talk_ms: 0 };
 
 /** @param {any} value @returns {string | null} */
-const textOrNull = (value) => (typeof value === 'string' ? value : null);
+export const textOrNull = (value) => (typeof value === 'string' ? value : null);
 
 /** @param {any} from @returns {Party} */
 const party = (from) => ({ number: textOrNull(from?.number), name: textOrNull(from?.name) });
@@ -81,6 +81,9 @@ function readCall(o, known) {
   };
 }
 
+/** Somebody calls, and is not answered. @param {CallInfo} c */
+export const rings = (c) => c.direction === 'INCOMING' && c.state === 'ringing';
+
 /** The call that hears us. @param {CallsState} state @returns {CallInfo | undefined} */
 export function activeCall(state) {
   return state.calls.find((c) => c.media && !c.held && c.asked !== 'hangup');
@@ -88,8 +91,7 @@ export function activeCall(state) {
 
 /** @param {CallsState} state @returns {RingHow} */
 function ringOf({ calls }) {
-  const rings = calls.some((c) => c.direction === 'INCOMING' && c.state === 'ringing' && !c.asked && !c.ignored);
-  if (rings) return calls.some((c) => c.media) ? 'waiting' : 'ring';
+  if (calls.some((c) => rings(c) && !c.asked && !c.ignored)) return calls.some((c) => c.media) ? 'waiting' : 'ring';
   // The far end's own ringback is better, where it comes.
   return calls.some((c) => c.direction === 'OUTGOING' && c.state === 'alerting' && !c.media && !c.asked) ? 'ringback' : null;
 }
@@ -133,7 +135,7 @@ export function stepCalls(before, m, now) {
     const talkMs = Number(why.talk_ms) || (c.answered === null ? 0 : Math.max(0, now - c.answered));
     /** @type {Ending} */
     const ending = { reason: String(why.reason ?? 'unknown'), side: String(why.side ?? ''), by: textOrNull(why.by), cause: Number.isFinite(why.cause) ? why.cause : null, talkMs };
-    const unanswered = c.direction === 'INCOMING' && c.state === 'ringing';
+    const unanswered = rings(c);
     const rejected = c.asked === 'reject';
     c.state = 'ended';
     c.ending = ending;
@@ -165,7 +167,7 @@ export function stepCalls(before, m, now) {
     const read = readCall(o, known);
     if (!known) {
       s.calls.push(read);
-      tell(read, read.direction === 'INCOMING' && read.state === 'ringing' ? 'incoming' : 'begun');
+      tell(read, rings(read) ? 'incoming' : 'begun');
       return read;
     }
     const was = { ...known };
@@ -179,7 +181,7 @@ export function stepCalls(before, m, now) {
 
   /** The page can show it: without this the gateway rings somebody else. @param {CallInfo} c */
   const confirm = (c) => {
-    if (c.direction === 'INCOMING' && c.state === 'ringing') effects.push({ do: 'send', message: { type: 'ringing', call: c.id } });
+    if (rings(c)) effects.push({ do: 'send', message: { type: 'ringing', call: c.id } });
   };
 
   switch (m.type) {
@@ -266,7 +268,7 @@ export function stepCalls(before, m, now) {
     case 'transfer':
       if (!call && !s.passed.includes(m.call)) break;
       s.passed = s.passed.filter((id) => id !== m.call);
-      effects.push({ do: 'tell', call: m.call, event: 'transfer', args: [String(m.state), textOrNull(m.reason) ?? textOrNull(m.message)] });
+      effects.push({ do: 'tell', call: m.call, event: 'transfer', args: [String(m.state), textOrNull(m.reason)] });
       break;
 
     case 'refused':
@@ -274,16 +276,12 @@ export function stepCalls(before, m, now) {
       break;
 
     case 'do.answer':
-      if (!call || call.direction !== 'INCOMING' || call.state !== 'ringing' || call.asked) break;
-      call.asked = 'answer';
-      break;
-
     case 'do.reject':
-      if (call && call.direction === 'INCOMING' && call.state === 'ringing' && !call.asked) call.asked = 'reject';
+      if (call && rings(call) && !call.asked) call.asked = m.type === 'do.answer' ? 'answer' : 'reject';
       break;
 
     case 'do.hangup':
-      if (call) call.asked = call.direction === 'INCOMING' && call.state === 'ringing' && call.asked !== 'answer' ? 'reject' : 'hangup';
+      if (call) call.asked = rings(call) && call.asked !== 'answer' ? 'reject' : 'hangup';
       break;
 
     case 'do.ignore':

@@ -4,9 +4,6 @@
 /** @typedef {import('./device.js').Device} Device */
 /** @typedef {import('./call.js').Call} Call */
 
-/** Only what a browser opens as a page. */
-const SAFE = new Set(['http:', 'https:']);
-
 /**
  * Fills a template for an address: `{from}`, `{name}`, `{to}`, `{group}`, `{callId}`, `{var.X}` are replaced by the
  * call's, encoded; what is not known is empty.
@@ -23,7 +20,8 @@ export function callAddress(template, call, base = globalThis.location?.href) {
     encodeURIComponent((name === 'var' ? variables.get(variable) : Object.hasOwn(values, name) ? values[name] : '') ?? ''));
   try {
     const url = new URL(text, base);
-    return SAFE.has(url.protocol) ? url : null;
+    // Only what a browser opens as a page.
+    return /^https?:$/.test(url.protocol) ? url : null;
   } catch {
     return null;
   }
@@ -60,9 +58,11 @@ export function clickToDial(device, { root = document, links = true, dialled, fa
   const selector = links ? '[data-tel], a[href^="tel:"]' : '[data-tel]';
   /** @param {Event} event */
   const listener = (event) => {
-    if (event instanceof KeyboardEvent && event.key !== 'Enter') return;
+    const key = event instanceof KeyboardEvent && event.key;
+    if (key && key !== 'Enter') return;
     const element = event.target instanceof Element ? event.target.closest(selector) : null;
-    if (!element || (event instanceof KeyboardEvent && element.matches('a, button'))) return;
+    // Enter on a link or button is a click, too.
+    if (!element || (key && element.matches('a, button'))) return;
     const to = element.getAttribute('data-tel') || decodeURIComponent(element.getAttribute('href')?.slice(4) ?? '');
     if (!to) return;
     event.preventDefault();
@@ -71,10 +71,7 @@ export function clickToDial(device, { root = document, links = true, dialled, fa
       (error) => (failed ? failed(error, element) : device.emit('error', error)),
     );
   };
-  root.addEventListener('click', listener);
-  root.addEventListener('keydown', listener);
-  return () => {
-    root.removeEventListener('click', listener);
-    root.removeEventListener('keydown', listener);
-  };
+  const give = new AbortController();
+  for (const name of ['click', 'keydown']) root.addEventListener(name, listener, { signal: give.signal });
+  return () => give.abort();
 }

@@ -4,7 +4,7 @@ import { AudioEngine } from './audio/engine.js';
 import { AudioHelper } from './audio-helper.js';
 import { Call } from './call.js';
 import { Emitter } from './emitter.js';
-import { PhoneError } from './errors.js';
+import { PhoneError, tokenError } from './errors.js';
 import { Resume } from './resume.js';
 import { Sound } from './sound.js';
 import { Station } from './station.js';
@@ -153,7 +153,7 @@ export class Device extends Emitter {
   }
   /** When the token ends; null where it doesn't, or it is not known. */
   get tokenExpires() {
-    return this.#view.expiresAt === null ? null : new Date(this.#view.expiresAt);
+    return dateOf(this.#view.expiresAt);
   }
   /** Whether the telephone is in this tab; false only with `singleTab`. */
   get isLeader() {
@@ -207,7 +207,7 @@ export class Device extends Emitter {
   }
   /** When the next try is, or null. */
   get retryAt() {
-    return this.#view.retryAt === null ? null : new Date(this.#view.retryAt);
+    return dateOf(this.#view.retryAt);
   }
   /** Microphone, speaker, ringer, what may be heard. */
   get audio() {
@@ -328,7 +328,7 @@ export class Device extends Emitter {
     try {
       await this.updateToken(String(await this.#source()));
     } catch (error) {
-      this.emit('error', error instanceof PhoneError ? error : new PhoneError(31205, String(error), error));
+      this.emit('error', tokenError(error));
     }
   }
 
@@ -370,8 +370,6 @@ export class Device extends Emitter {
       return;
     }
     switch (event) {
-      case 'registered':
-        return this.emit('registered');
       case 'reconnected':
         return this.emit('reconnected', args[0].map((/** @type {string} */ one) => this.#calls.get(one)).filter(Boolean));
       case 'lost':
@@ -381,14 +379,11 @@ export class Device extends Emitter {
         return this.emit('error', args[1]);
       case 'tokenWillExpire':
         return void this.#renewToken();
-      case 'presence':
-        return this.emit('presence', args[0]);
-      case 'devices':
-        return this.emit('devices', args[0]);
-      case 'drain':
-        return this.emit('drain', args[0]);
-      case 'error':
-        return this.emit('error', args[0]);
+      // For calls alone: one that nobody has says nothing.
+      case 'sample':
+        return;
+      default:
+        return /** @type {Emitter<string>} */ (/** @type {unknown} */ (this)).emit(event, ...args);
     }
   }
 
@@ -421,11 +416,14 @@ export class Device extends Emitter {
   }
 }
 
+/** @param {number | null} ms since 1970 */
+const dateOf = (ms) => (ms === null ? null : new Date(ms));
+
 /** `/phone` of the server that this module came from, beside the folder `sdk`. */
 function ownAddress() {
   const url = new URL('../phone', import.meta.url);
   if (!/^https?:$/.test(url.protocol)) throw new PhoneError(31400, 'Device needs `url`: wss://HOST/phone');
-  url.protocol = url.protocol === 'http:' ? 'ws:' : 'wss:';
+  url.protocol = url.protocol.replace('http', 'ws');
   url.search = url.hash = '';
   return url.href;
 }

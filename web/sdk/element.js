@@ -9,6 +9,7 @@
 // CSS parts: phone, status, caller, timer, dial, number, buttons, button, answer, hangup, hold, mute, keypad, key.
 // Events, as of Device and Call: `registered`, `incoming`, `accept`, `ended`, `error`, with what they are about in `detail`.
 
+import { whenOver } from './call.js';
 import { callAddress, clickToDial, screenPop } from './crm.js';
 import { Device } from './device.js';
 
@@ -20,22 +21,17 @@ const CSS = `
 [part=phone][data-state=registered] [part=status]::before{background:#1a7f37}
 [part=dial],[part=buttons]{display:flex;gap:.4em;flex-wrap:wrap}[part=number]{flex:1;min-width:7em;font:inherit;padding:.4em}
 [part=keypad]{display:grid;grid-template-columns:repeat(3,1fr);gap:.3em}
-button{font:inherit;padding:.45em .9em;border-radius:6px;border:1px solid color-mix(in srgb,CanvasText 30%,Canvas);background:ButtonFace;color:ButtonText;cursor:pointer}
+button{font:inherit;padding:.45em .9em;border-radius:6px;border:1px solid color-mix(in srgb,CanvasText 25%,Canvas);background:ButtonFace;color:ButtonText;cursor:pointer}
 button[part~=answer]{background:#1a7f37;color:#fff}button[part~=hangup]{background:#b3261e;color:#fff}
-button[aria-pressed=true]{outline:2px solid Highlight}[hidden]{display:none!important}:focus-visible{outline:2px solid Highlight}`;
+button[aria-pressed=true],:focus-visible{outline:2px solid Highlight}[hidden]{display:none!important}`;
 
-/** @type {Record<string, Record<string, string>>} */
+/** In English and Japanese. @type {Record<string, [string, string]>} */
 const WORDS = {
-  en: {
-    unregistered: 'Offline', registering: 'Connecting', registered: 'Ready', destroyed: 'Offline', pending: 'Incoming call', connecting: 'Calling',
-    ringing: 'Ringing', open: 'In call', held: 'On hold', reconnecting: 'Reconnecting', closed: 'Ended', answer: 'Answer', decline: 'Decline', hangup: 'Hang up',
-    hold: 'Hold', mute: 'Mute', dial: 'Call', number: 'Number', unknown: 'Unknown caller', sound: 'Let sound out', keypad: 'Keypad',
-  },
-  ja: {
-    unregistered: 'オフライン', registering: '接続中', registered: '待機中', destroyed: 'オフライン', pending: '着信中', connecting: '発信中',
-    ringing: '呼出中', open: '通話中', held: '保留中', reconnecting: '再接続中', closed: '終了', answer: '応答', decline: '拒否', hangup: '切断',
-    hold: '保留', mute: 'ミュート', dial: '発信', number: '電話番号', unknown: '番号不明', sound: '音を出す', keypad: 'キーパッド',
-  },
+  unregistered: ['Offline', 'オフライン'], registering: ['Connecting', '接続中'], registered: ['Ready', '待機中'],
+  pending: ['Incoming call', '着信中'], connecting: ['Calling', '発信中'], ringing: ['Ringing', '呼出中'], open: ['In call', '通話中'], held: ['On hold', '保留中'],
+  reconnecting: ['Reconnecting', '再接続中'], closed: ['Ended', '終了'],
+  answer: ['Answer', '応答'], decline: ['Decline', '拒否'], hangup: ['Hang up', '切断'], hold: ['Hold', '保留'], mute: ['Mute', 'ミュート'],
+  sound: ['Let sound out', '音を出す'], keypad: ['Keypad', 'キーパッド'], dial: ['Call', '発信'], number: ['Number', '電話番号'], unknown: ['Unknown caller', '番号不明'],
 };
 const TICK_MS = 1000;
 
@@ -129,11 +125,7 @@ export class AstPhone extends HTMLElement {
 
   /** @param {string} to */
   async dial(to) {
-    try {
-      return await this.#device?.connect({ to });
-    } catch (error) {
-      this.#tell('error', error);
-    }
+    return this.#device?.connect({ to }).catch((error) => this.#tell('error', error));
   }
 
   /** @param {Device} device */
@@ -157,8 +149,7 @@ export class AstPhone extends HTMLElement {
 
   #leave() {
     for (const off of this.#off) off();
-    clearInterval(this.#tick);
-    this.#tick = undefined;
+    this.#stopClock();
     if (this.#own) this.#device?.destroy();
     this.#own = false;
     this.#device = null;
@@ -167,7 +158,7 @@ export class AstPhone extends HTMLElement {
   /** @param {import('./call.js').Call} call */
   #watch(call) {
     call.on('accept', () => this.#tell('accept', call));
-    for (const end of /** @type {const} */ (['cancel', 'reject', 'disconnect'])) call.on(end, () => this.#tell('ended', call));
+    whenOver(call, () => this.#tell('ended', call));
   }
 
   /** @param {string} name @param {any} detail */
@@ -185,39 +176,41 @@ export class AstPhone extends HTMLElement {
 
   #draw() {
     const p = this.#parts;
-    const t = WORDS[(this.getAttribute('lang') ?? document.documentElement.lang).slice(0, 2)] ?? WORDS.en;
+    const language = (this.getAttribute('lang') ?? document.documentElement.lang).startsWith('ja') ? 1 : 0;
+    const word = (/** @type {string} */ key) => (WORDS[key] ?? WORDS.unregistered)[language];
     const state = this.#device?.state ?? 'unregistered';
     const call = this.#ringing ?? this.#call;
     const up = call === this.#call ? call : null;
+    const answered = Boolean(up?.answerTime);
     p.phone.dataset.state = state;
-    p.status.textContent = t[call?.status() ?? state];
-    const who = call && (call.direction === 'INCOMING' ? [call.from.name, call.from.number].filter(Boolean).join(' · ') || t.unknown : call.to);
+    p.status.textContent = word(call?.status() ?? state);
+    const who = call && (call.direction === 'INCOMING' ? [call.from.name, call.from.number].filter(Boolean).join(' · ') || word('unknown') : call.to);
     p.caller.textContent = who ?? '';
     /** @type {[string, string, boolean][]} */
     const shown = [
-      ['answer', t.answer, call !== null && !up], ['hangup', up ? t.hangup : t.decline, call !== null],
-      ['hold', t.hold, Boolean(up?.answerTime)], ['mute', t.mute, Boolean(up?.answerTime)],
-      ['sound', t.sound, this.#device?.audio.state === 'blocked'],
+      ['answer', 'answer', call !== null && !up], ['hangup', up ? 'hangup' : 'decline', call !== null],
+      ['hold', 'hold', answered], ['mute', 'mute', answered],
+      ['sound', 'sound', this.#device?.audio.state === 'blocked'],
     ];
-    for (const [name, word, visible] of shown) {
-      p[name].textContent = word;
+    for (const [name, key, visible] of shown) {
+      p[name].textContent = word(key);
       p[name].hidden = !visible;
     }
-    p.hold.setAttribute('aria-pressed', String(up?.isHeld() ?? false));
-    p.mute.setAttribute('aria-pressed', String(up?.isMuted() ?? false));
-    p.keypad.hidden = !up?.answerTime;
-    p.keypad.setAttribute('aria-label', t.keypad);
+    p.hold.ariaPressed = String(up?.isHeld() ?? false);
+    p.mute.ariaPressed = String(up?.isMuted() ?? false);
+    p.keypad.hidden = p.timer.hidden = !answered;
+    p.keypad.ariaLabel = word('keypad');
     p.dial.hidden = call !== null || !this.#device?.features?.dial;
-    p.number.placeholder = t.number;
-    p.number.setAttribute('aria-label', t.number);
-    p.call.textContent = t.dial;
-    p.timer.hidden = !up?.answerTime;
+    p.number.ariaLabel = p.number.placeholder = word('number');
+    p.call.textContent = word('dial');
     this.#time();
-    if (up?.answerTime && !this.#tick) this.#tick = setInterval(() => this.#time(), TICK_MS);
-    if (!up?.answerTime) {
-      clearInterval(this.#tick);
-      this.#tick = undefined;
-    }
+    if (!answered) this.#stopClock();
+    else this.#tick ??= setInterval(() => this.#time(), TICK_MS);
+  }
+
+  #stopClock() {
+    clearInterval(this.#tick);
+    this.#tick = undefined;
   }
 
   #time() {

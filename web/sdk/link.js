@@ -50,6 +50,9 @@ const FRESH_MS = 500;
 /** The next address of the list is tried after at most this. */
 const NEXT_URL_MS = 300;
 
+/** Close codes that it is tried again after, and what they are called. @type {Record<number, LostReason>} */
+const LOST_BY = { 1012: 'server', 4400: 'fault', 4403: 'forbidden', 4429: 'limited' };
+
 /**
  * @typedef {'off' | 'token' | 'connecting' | 'login' | 'ready' | 'waiting' | 'asleep' | 'stopped'} Phase
  *   `token`: one is being fetched. `asleep`: the page is in the browser's cache of pages left.
@@ -73,7 +76,7 @@ const NEXT_URL_MS = 300;
  *   | {type: 'inCall', inCall: boolean}} LinkEvent
  * @typedef {{do: 'fetchToken', refused: boolean} | {do: 'connect', url: number} | {do: 'drop'} | {do: 'login', spare?: boolean}
  *   | {do: 'spare', url: number} | {do: 'dropSpare'} | {do: 'swap'}
- *   | {do: 'probe'} | {do: 'askWhy'} | {do: 'tell', what: 'connecting' | 'lost' | 'stopped'}} LinkEffect
+ *   | {do: 'probe'} | {do: 'askWhy'} | {do: 'tell', what: 'lost' | 'stopped'}} LinkEffect
  */
 
 /** @returns {LinkState} */
@@ -142,7 +145,7 @@ export function stepLink(before, event, now, random) {
     s.phase = 'token';
     s.retryAt = s.deadline = null;
     s.probing = false;
-    effects.push({ do: 'tell', what: 'connecting' }, { do: 'fetchToken', refused });
+    effects.push({ do: 'fetchToken', refused });
   };
 
   /** @param {string} reason */
@@ -163,6 +166,11 @@ export function stepLink(before, event, now, random) {
     s.deadline = s.retryAt = now + pause(reason, wasUp);
     s.hintMs = null;
     effects.push({ do: 'tell', what: 'lost' });
+  };
+
+  const unreached = () => {
+    lose('unreachable');
+    effects.push({ do: 'askWhy' });
   };
 
   /** @param {string} reason @param {boolean} wasUp */
@@ -312,14 +320,9 @@ export function stepLink(before, event, now, random) {
       if (event.code === 4401) badToken('token');
       else if (event.code === 4409) stop('in_use');
       else if (event.code === 4410) stop('replaced');
-      else if (event.code === 4403) lose('forbidden');
-      else if (event.code === 4429) lose('limited');
-      else if (event.code === 4400) lose('fault');
-      else if (event.code === 1012) lose('server');
-      else if (s.phase === 'connecting') {
-        lose('unreachable');
-        effects.push({ do: 'askWhy' });
-      } else lose('closed');
+      else if (event.code in LOST_BY) lose(LOST_BY[event.code]);
+      else if (s.phase === 'connecting') unreached();
+      else lose('closed');
       break;
 
     case 'why':
@@ -333,10 +336,8 @@ export function stepLink(before, event, now, random) {
       if (s.spareAt !== null && now >= s.spareAt) trySpare();
       if (s.deadline === null || now < s.deadline) break;
       if (s.phase === 'waiting') begin();
-      else if (s.phase === 'connecting') {
-        lose('unreachable');
-        effects.push({ do: 'askWhy' });
-      } else if (s.phase === 'login') lose('unreachable');
+      else if (s.phase === 'connecting') unreached();
+      else if (s.phase === 'login') lose('unreachable');
       else if (s.phase === 'ready' && s.probing) lose('closed');
       else if (s.phase === 'ready') {
         s.probing = true;
@@ -352,10 +353,6 @@ export function stepLink(before, event, now, random) {
       else look();
       break;
 
-    case 'visible':
-      look();
-      break;
-
     case 'hidden':
       if (s.phase === 'off' || s.phase === 'stopped') break;
       drop();
@@ -364,6 +361,7 @@ export function stepLink(before, event, now, random) {
       effects.push({ do: 'tell', what: 'lost' });
       break;
 
+    case 'visible':
     case 'shown':
       look();
       break;

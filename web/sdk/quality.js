@@ -23,17 +23,20 @@ const STILL_SAMPLES = 10;
  *   the microphone or speaker here and Asterisk, as far as it is known. `lateMs`: how late the timer of this page was.
  */
 
-/** @type {[name: string, beyond: (s: Sample, before: Sample | undefined) => boolean, value: (s: Sample) => number, threshold: number][]} */
+/**
+ * `beyond`, where it is something else than a value above the threshold.
+ * @type {[name: string, value: (s: Sample) => number, threshold: number, beyond?: (s: Sample, before?: Sample) => boolean][]}
+ */
 const RULES = [
-  ['high-rtt', (s) => (s.rttMs ?? 0) > 400, (s) => s.rttMs ?? 0, 400],
-  ['high-jitter', (s) => s.jitterMs > 30, (s) => s.jitterMs, 30],
-  ['low-mos', (s) => s.mos < 3, (s) => s.mos, 3],
-  ['high-packet-loss', (s) => s.concealedShare > 0.03, (s) => s.concealedShare, 0.03],
-  ['high-latency', (s) => s.e2eMs > 400, (s) => s.e2eMs, 400],
-  ['clock-drift', (s) => Math.abs(s.driftPpm) > 500, (s) => s.driftPpm, 500],
-  ['low-bytes-received', (s, b) => b !== undefined && s.bytesIn === b.bytesIn, (s) => s.bytesIn, 0],
-  ['low-bytes-sent', (s, b) => b !== undefined && s.bytesOut === b.bytesOut, (s) => s.bytesOut, 0],
-  ['tab-throttled', (s) => s.lateMs > 1000, (s) => s.lateMs, 1000],
+  ['high-rtt', (s) => s.rttMs ?? 0, 400],
+  ['high-jitter', (s) => s.jitterMs, 30],
+  ['low-mos', (s) => s.mos, 3, (s) => s.mos < 3],
+  ['high-packet-loss', (s) => s.concealedShare, 0.03],
+  ['high-latency', (s) => s.e2eMs, 400],
+  ['clock-drift', (s) => s.driftPpm, 500, (s) => Math.abs(s.driftPpm) > 500],
+  ['low-bytes-received', (s) => s.bytesIn, 0, (s, before) => s.bytesIn === before?.bytesIn],
+  ['low-bytes-sent', (s) => s.bytesOut, 0, (s, before) => s.bytesOut === before?.bytesOut],
+  ['tab-throttled', (s) => s.lateMs, 1000],
 ];
 
 /**
@@ -89,7 +92,7 @@ export class Warnings {
         cleared.push(name);
       }
     };
-    for (const [name, beyond, value, threshold] of RULES) {
+    for (const [name, value, threshold, beyond = (/** @type {Sample} */ s) => value(s) > threshold] of RULES) {
       const quiet = silent && name.startsWith('low-bytes');
       const count = quiet ? 0 : pairs.filter(([s, b]) => beyond(s, b)).length;
       judge(name, count >= RAISE, count === 0, value(sample), threshold);

@@ -4,16 +4,12 @@
 // - What is unanswered when the connection breaks is asked again, with the same id, once it is resumed.
 // - Every request ends: with its result, with the gateway's refusal, or with a timeout.
 
+import { Asked } from './asked.js';
 import { errorOf, PhoneError } from './errors.js';
 
-/**
- * @typedef {{message: import('./calls.js').Message, done: (result: any) => void, fail: (error: PhoneError) => void,
- *   timer: ReturnType<typeof setTimeout>, sent: boolean}} Open
- */
-
 export class Requests {
-  /** @type {Map<string, Open>} in the order of asking */
-  #open = new Map();
+  /** Taken is what was sent. */
+  #asked = new Asked();
   #next = 1;
   // Ids count across a reload of the page, so each page has its own.
   #prefix = Math.random().toString(36).slice(2, 10);
@@ -32,21 +28,15 @@ export class Requests {
    */
   ask(message, { timeoutMs, wait = true }) {
     if (!this.#up && !wait) return Promise.reject(new PhoneError(31005));
-    const id = `${this.#prefix}-${this.#next++}`;
-    return new Promise((done, fail) => {
-      const timer = setTimeout(() => this.#close(id)?.fail(new PhoneError(31003)), timeoutMs);
-      this.#open.set(id, { message: { ...message, id }, done, fail, timer, sent: this.#up });
-      if (this.#up) this.#send({ ...message, id });
-    });
+    const question = { ...message, id: `${this.#prefix}-${this.#next++}` };
+    const answer = this.#asked.ask(question.id, question, timeoutMs, this.#up);
+    if (this.#up) this.#send(question);
+    return answer;
   }
 
   /** @param {import('./calls.js').Message} m `ok` or `error` @returns {boolean} whether it answers one of ours */
   answer(m) {
-    const open = this.#close(String(m.id));
-    if (!open) return false;
-    if (m.type === 'ok') open.done(m);
-    else open.fail(errorOf(m));
-    return true;
+    return this.#asked.answer(String(m.id), m.type === 'ok' ? null : errorOf(m), m);
   }
 
   /**
@@ -56,11 +46,11 @@ export class Requests {
    */
   up(resumed) {
     this.#up = true;
-    for (const [id, open] of [...this.#open]) {
-      if (open.sent && !resumed) this.#close(id)?.fail(new PhoneError(31003));
+    for (const open of this.#asked.all) {
+      if (open.taken && !resumed) this.#asked.answer(open.id, new PhoneError(31003));
       else {
-        open.sent = true;
-        this.#send(open.message);
+        open.taken = true;
+        this.#send(open.question);
       }
     }
   }
@@ -72,14 +62,6 @@ export class Requests {
   /** There is nobody to ask any more. @param {PhoneError} error */
   failAll(error) {
     this.#up = false;
-    for (const id of [...this.#open.keys()]) this.#close(id)?.fail(error);
-  }
-
-  /** @param {string} id */
-  #close(id) {
-    const open = this.#open.get(id);
-    if (open) clearTimeout(open.timer);
-    this.#open.delete(id);
-    return open;
+    for (const { id } of this.#asked.all) this.#asked.answer(id, error);
   }
 }

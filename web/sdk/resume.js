@@ -4,6 +4,8 @@
 // nothing without a token, which is never stored, and a few seconds after the tab is gone nothing
 // at all. Duplicating a tab copies it; a lock says which of the two is the one.
 
+import { holdLock } from './lock.js';
+
 const KEY = 'goastgateway.resume';
 /** A page may find the lock of the one that it follows in its tab held for a moment. */
 const LOCK_WAIT_MS = 1000;
@@ -66,28 +68,19 @@ export class Resume {
     }
   }
 
-  /** @param {string} id @returns {Promise<boolean>} */
+  /** @param {string} id @returns {Promise<boolean>} whether no other tab has it */
   #claim(id) {
-    const locks = globalThis.navigator?.locks;
-    if (!locks) return Promise.resolve(true);
     this.#release();
     return new Promise((claimed) => {
-      const give = new AbortController();
-      const timer = setTimeout(() => give.abort(), LOCK_WAIT_MS);
-      const held = new Promise((done) => {
-        this.#release = () => {
-          give.abort();
-          done(undefined);
-          this.#release = () => {};
-        };
+      let release = () => {};
+      const timer = setTimeout(() => {
+        release();
+        claimed(false);
+      }, LOCK_WAIT_MS);
+      this.#release = release = holdLock(`${KEY}:${id}`, () => {
+        clearTimeout(timer);
+        claimed(true);
       });
-      locks
-        .request(`${KEY}:${id}`, { signal: give.signal }, () => {
-          clearTimeout(timer);
-          claimed(true);
-          return held;
-        })
-        .catch(() => claimed(false));
     });
   }
 }
@@ -103,14 +96,5 @@ function isReload() {
  * @returns {() => void} gives it back
  */
 export function stayAwake() {
-  const locks = globalThis.navigator?.locks;
-  if (!locks) return () => {};
-  const give = new AbortController();
-  let release = () => give.abort();
-  locks
-    .request(`goastgateway-phone-${Math.random().toString(36).slice(2)}`, { signal: give.signal }, () => new Promise((done) => {
-      release = () => done(undefined);
-    }))
-    .catch(() => {});
-  return () => release();
+  return holdLock(`goastgateway-phone-${Math.random().toString(36).slice(2)}`);
 }

@@ -4,9 +4,9 @@
 // It tells what it does as values (a `View`, and what has happened), and takes commands as values, so
 // that a tab that is not the one with the telephone works by the same words (tabs.js).
 
-import { noCalls, stepCalls } from './calls.js';
+import { noCalls, stepCalls, textOrNull } from './calls.js';
 import { Emitter } from './emitter.js';
-import { PhoneError } from './errors.js';
+import { PhoneError, tokenError } from './errors.js';
 import { newLink, nextTime, stepLink } from './link.js';
 import { Requests } from './requests.js';
 import { stayAwake } from './resume.js';
@@ -38,10 +38,11 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
  * @typedef {{hold: boolean, dial: boolean, dtmf: boolean, transfer: boolean}} Features
  * @typedef {{name: string | null, since: Date, isThis: boolean}} DeviceInfo a login of this extension
  * @typedef {{
- *   phase: import('./link.js').Phase, reason: string | null, retryAt: number | null, here: boolean, identity: string,
- *   expiresAt: number | null, rttMs: number | null, presence: Presence | null, features: Features | null,
- *   limits: {calls: number, digits: number, message_bytes: number} | null, resumeId: string, resumeMs: number,
- *   devices: DeviceInfo[], calls: CallInfo[],
+ *   identity: string, resumeId: string, resumeMs: number, expiresAt: number | null, rttMs: number | null, presence: Presence | null,
+ *   features: Features | null, limits: {calls: number, digits: number, message_bytes: number} | null, devices: DeviceInfo[],
+ * }} Told
+ * @typedef {Told & {
+ *   phase: import('./link.js').Phase, reason: string | null, retryAt: number | null, here: boolean, calls: CallInfo[],
  * }} View
  *   `expiresAt`: the token's, ms since 1970.
  * @typedef {{call?: string, event: string, args: any[], info?: CallInfo}} News
@@ -66,23 +67,12 @@ export class Station extends Emitter {
   /** @type {import('./wire.js').Wire | null} */
   #wire = null;
   #open = false;
-  #identity = '';
-  #resumeId = '';
-  /** @type {number | null} */
-  #expiresAt = null;
-  /** @type {number | null} */
-  #rttMs = null;
-  /** @type {Presence | null} */
-  #presence = null;
-  /** @type {Features | null} */
-  #features = null;
-  /** @type {View['limits']} */
-  #limits = null;
+  /** What of the view is ours, and not the link's or the calls'. @type {Told} */
+  #told = {
+    identity: '', resumeId: '', resumeMs: 20000, expiresAt: null, rttMs: null, presence: null, features: null, limits: null, devices: [],
+  };
   #serverSkewMs = 0;
-  #resumeMs = 20000;
   #login = 0;
-  /** @type {DeviceInfo[]} */
-  #devices = [];
   #ping = { n: 0, at: 0 };
   #whyAt = -Infinity;
   #expiryToldAt = -Infinity;
@@ -104,12 +94,12 @@ export class Station extends Emitter {
     const { sound } = options;
     sound?.on('second', () => this.#second());
     sound?.on('sample', (sample) => {
-      const active = this.#calls.calls.find((c) => c.media && !c.held);
+      const active = this.#talking;
       if (active && this.#link.phase === 'ready') this.#send(statsOf(active.id, sample));
       this.#news([{ event: 'sample', args: [sample], ...(active ? { call: active.id } : {}) }]);
     });
     sound?.on('volume', (input, output) => {
-      const active = this.#calls.calls.find((c) => c.media && !c.held);
+      const active = this.#talking;
       if (active) this.#news([{ call: active.id, event: 'volume', args: [input, output] }]);
     });
   }
@@ -117,17 +107,17 @@ export class Station extends Emitter {
   /** @returns {View} */
   get view() {
     const { phase, retryAt } = this.#link;
-    return {
-      phase, reason: this.#reason, retryAt, here: this.#calls.here, identity: this.#identity, expiresAt: this.#expiresAt,
-      rttMs: this.#rttMs, presence: this.#presence, features: this.#features, limits: this.#limits,
-      resumeId: this.#resumeId, resumeMs: this.#resumeMs, devices: this.#devices, calls: this.#calls.calls,
-    };
+    return { ...this.#told, phase, retryAt, reason: this.#reason, here: this.#calls.here, calls: this.#calls.calls };
+  }
+
+  get #talking() {
+    return this.#calls.calls.find((c) => c.media && !c.held);
   }
 
   /** A token that has ended while the line was down was never refused: the clock says it. */
   get #reason() {
     const { reason } = this.#link;
-    const over = this.#expiresAt !== null && this.#expiresAt - this.#serverSkewMs <= this.#now();
+    const over = this.#told.expiresAt !== null && this.#told.expiresAt - this.#serverSkewMs <= this.#now();
     return reason === 'token' && over ? 'expired' : reason;
   }
 
@@ -138,7 +128,7 @@ export class Station extends Emitter {
     this.#letSleep();
     this.#letSleep = stayAwake();
     this.#listen();
-    this.#resumeId = (await this.#o.resume.recall()) || this.#resumeId;
+    this.#told.resumeId = (await this.#o.resume.recall()) || this.#told.resumeId;
     if (!this.#wire) {
       const wire = await (this.#o.openWire ?? openWire)((news) => this.#hear(news));
       if (!this.#open || this.#wire) return wire.close();
@@ -176,19 +166,14 @@ export class Station extends Emitter {
     clearTimeout(this.#goneTimer);
     this.#requests.failAll(new PhoneError(31005, 'not registered any more'));
     this.#feedCalls({ type: 'gone', ending });
-    this.#presence = null;
-    this.#features = null;
-    this.#rttMs = null;
+    Object.assign(this.#told, { presence: null, features: null, rttMs: null });
   }
 
   /** Goes on where another tab was: with its calls, by its resume id. @param {View} view */
-  adopt(view) {
-    this.#resumeId = view.resumeId;
-    this.#identity = view.identity;
-    this.#expiresAt = view.expiresAt;
-    this.#presence = view.presence;
+  adopt({ resumeId, identity, expiresAt, presence, calls }) {
+    Object.assign(this.#told, { resumeId, identity, expiresAt, presence });
     // Sound flowed there; here it begins when the gateway has let us in.
-    this.#calls = { ...noCalls(), calls: view.calls.map((call) => ({ ...call, media: false })) };
+    this.#calls = { ...noCalls(), calls: calls.map((call) => ({ ...call, media: false })) };
   }
 
   // ---- commands, as values
@@ -199,44 +184,44 @@ export class Station extends Emitter {
    * @returns {Promise<any>}
    */
   async command(name, a = {}) {
-    const timeoutMs = this.#o.timeoutMs;
-    const slow = Math.max(timeoutMs, SLOW_MS);
+    const { timeoutMs, sound } = this.#o;
+    const ask = (type = name) => this.#requests.ask({ type, ...a }, { timeoutMs });
+    // Asterisk's part in it takes time; and nobody wants it done minutes later, when the network is back.
+    const askAsterisk = (type = name) => this.#requests.ask({ type, ...a }, { timeoutMs: Math.max(timeoutMs, SLOW_MS), wait: false });
     switch (name) {
       case 'answer':
       case 'reject':
       case 'hangup':
-        this.#o.sound?.prepare();
-        this.#feedCalls({ type: `do.${name}`, call: a.call });
-        return this.#requests.ask({ type: name, call: a.call }, { timeoutMs }).catch((error) => {
-          this.#feedCalls({ type: 'refused', call: a.call });
+        sound?.prepare();
+        this.#feedCalls({ type: `do.${name}`, ...a });
+        return ask().catch((error) => {
+          this.#feedCalls({ type: 'refused', ...a });
           // What has ended is hung up.
           if (error.code !== 31404 || name === 'answer') throw error;
         });
       case 'ignore':
-        return this.#feedCalls({ type: 'do.ignore', call: a.call });
+        return this.#feedCalls({ type: 'do.ignore', ...a });
       case 'mute':
-        this.#feedCalls({ type: 'do.mute', call: a.call, on: a.on });
-        return this.#requests.ask({ type: 'mute', call: a.call, on: a.on }, { timeoutMs });
+        this.#feedCalls({ type: 'do.mute', ...a });
+        return ask();
       case 'hold':
-        return this.#requests.ask({ type: 'hold', call: a.call, on: a.on }, { timeoutMs });
-      case 'digits':
-        this.#o.sound?.digits(a.digits);
-        return this.#requests.ask({ type: 'dtmf', call: a.call, digits: a.digits }, { timeoutMs: slow, wait: false });
-      case 'transfer':
-        return this.#requests.ask({ type: 'transfer', ...a }, { timeoutMs: slow, wait: false }).then((ok) => {
-          if (a.mode === 'attended' && ok.call) this.#feedCalls({ type: 'do.dialled', call: ok.call, to: a.to, consults_for: a.call });
-          return ok.call ?? null;
-        });
-      case 'dial': {
-        this.#o.sound?.prepare();
-        const ok = await this.#requests.ask({ type: 'dial', to: a.to, variables: a.variables }, { timeoutMs: slow, wait: false });
-        this.#feedCalls({ type: 'do.dialled', call: ok.call, to: a.to, variables: a.variables });
-        return ok.call;
-      }
       case 'presence':
-        return this.#requests.ask({ type: 'presence', ...a }, { timeoutMs });
       case 'feedback':
-        return this.#requests.ask({ type: 'feedback', ...a }, { timeoutMs });
+        return ask();
+      case 'digits':
+        sound?.digits(a.digits);
+        return askAsterisk('dtmf');
+      case 'transfer': {
+        const { call = null } = await askAsterisk();
+        if (a.mode === 'attended' && call) this.#feedCalls({ type: 'do.dialled', call, to: a.to, consults_for: a.call });
+        return call;
+      }
+      case 'dial': {
+        sound?.prepare();
+        const { call } = await askAsterisk();
+        this.#feedCalls({ type: 'do.dialled', ...a, call });
+        return call;
+      }
       case 'token':
         return this.#newToken(a.token);
       case 'retry':
@@ -251,7 +236,7 @@ export class Station extends Emitter {
     this.#expiryToldAt = -Infinity;
     if (this.#link.phase === 'ready') {
       const ok = await this.#requests.ask({ type: 'token', token }, { timeoutMs: this.#o.timeoutMs });
-      this.#expiresAt = Number(ok.expires) || null;
+      this.#told.expiresAt = Number(ok.expires) || null;
       this.#watchExpiry();
       this.#news([]);
     } else if (this.#link.phase === 'stopped' && (this.#link.reason === 'token' || this.#link.reason === 'expired')) {
@@ -287,7 +272,7 @@ export class Station extends Emitter {
       case 'login':
         return this.#send({
           type: 'login', token: this.#o.tokens.current(), device: this.#o.device, call_waiting: this.#o.callWaiting,
-          ...(this.#resumeId ? { resume: this.#resumeId } : {}),
+          ...(this.#told.resumeId ? { resume: this.#told.resumeId } : {}),
         }, effect.spare);
       case 'probe':
         return this.#askPong();
@@ -298,14 +283,14 @@ export class Station extends Emitter {
     }
   }
 
-  /** @param {'connecting' | 'lost' | 'stopped'} what */
+  /** @param {'lost' | 'stopped'} what */
   #linkTold(what) {
     const reason = this.#reason;
-    if (what === 'connecting') return;
     if (what === 'stopped') {
       this.#setResume('');
-      const error = stopError(String(reason));
-      this.#endLogin({ reason: reason === 'replaced' ? 'replaced' : 'phone_lost' });
+      const replaced = reason === 'replaced';
+      const error = new PhoneError(STOPPED_BY[String(reason)] ?? 53000, replaced ? REPLACED : '');
+      this.#endLogin({ reason: replaced ? 'replaced' : 'phone_lost' });
       this.#open = false;
       this.#news([{ event: 'stopped', args: [reason, error] }]);
       return;
@@ -316,7 +301,7 @@ export class Station extends Emitter {
     if (wasHere && this.#calls.calls.length > 0) {
       // Longer than this the gateway does not keep them.
       clearTimeout(this.#goneTimer);
-      this.#goneTimer = setTimeout(() => this.#feedCalls({ type: 'gone', ending: { reason: 'phone_lost' } }), this.#resumeMs + this.#o.timeoutMs);
+      this.#goneTimer = setTimeout(() => this.#feedCalls({ type: 'gone', ending: { reason: 'phone_lost' } }), this.#told.resumeMs + this.#o.timeoutMs);
     }
     if (wasHere || !this.#link.wasReady) this.#news([{ event: 'lost', args: [reason, wasHere] }]);
   }
@@ -325,12 +310,12 @@ export class Station extends Emitter {
   async #fetchToken(refused) {
     const timeout = new Promise((_, fail) => setTimeout(() => fail(new PhoneError(31205, 'no token came in time')), TOKEN_MS));
     try {
-      const spare = this.#expiresAt === null ? Infinity : this.#expiresAt - this.#now();
+      const spare = this.#told.expiresAt === null ? Infinity : this.#told.expiresAt - this.#now();
       const got = await Promise.race([this.#o.tokens.get(refused || spare < TOKEN_SPARE_MS), timeout]);
       if (!got) return this.#feedLink({ type: 'noToken', final: true });
       this.#feedLink({ type: 'token', fresh: refused && got.fresh });
     } catch (error) {
-      this.#news([{ event: 'error', args: [error instanceof PhoneError ? error : new PhoneError(31205, String(error), error)] }]);
+      this.#news([{ event: 'error', args: [tokenError(error)] }]);
       this.#feedLink({ type: 'noToken' });
     }
   }
@@ -346,13 +331,11 @@ export class Station extends Emitter {
   #hear(news) {
     switch (news.is) {
       case 'opened':
-        return this.#feedLink({ type: 'opened', spare: news.spare });
       case 'closed':
-        return this.#feedLink({ type: 'closed', code: news.code, spare: news.spare });
       case 'quiet':
-        return this.#feedLink({ type: 'quiet', on: news.on });
       case 'time':
-        return this.#feedLink({ type: 'time' });
+        // The wire's words are the link's.
+        return this.#feedLink(/** @type {any} */ ({ ...news, type: news.is }));
       case 'audio':
         return this.#o.sound?.play(news.bytes);
       case 'counts':
@@ -387,35 +370,37 @@ export class Station extends Emitter {
     switch (m.type) {
       case 'pong':
         if (m.n !== this.#ping.n) return;
-        this.#rttMs = Math.round(performance.now() - this.#ping.at);
-        if (this.#o.sound) this.#o.sound.told.rttMs = this.#rttMs;
-        return this.#feedLink({ type: 'rtt', ms: this.#rttMs });
+        this.#told.rttMs = Math.round(performance.now() - this.#ping.at);
+        if (this.#o.sound) this.#o.sound.told.rttMs = this.#told.rttMs;
+        return this.#feedLink({ type: 'rtt', ms: this.#told.rttMs });
       case 'ok':
         return void this.#requests.answer(m);
       case 'error':
         if (m.id !== undefined && m.id !== null) return void this.#requests.answer(m);
         if (this.#link.phase === 'login') {
-          this.#devices = this.#devicesOf(m);
+          this.#told.devices = this.#devicesOf(m);
           return this.#feedLink({ type: 'refused', code: m.code, hintMs: m.retry_after_ms });
         }
         return this.#news([{ event: 'error', args: [new PhoneError(m.code, m.message)] }]);
       case 'token_expiring':
         return this.#tellExpiry();
       case 'features':
-        this.#features = featuresOf(m);
+        this.#told.features = featuresOf(m);
         return this.#news([]);
       case 'devices':
-        this.#devices = this.#devicesOf(m);
-        return this.#news([{ event: 'devices', args: [this.#devices] }]);
+        this.#told.devices = this.#devicesOf(m);
+        return this.#news([{ event: 'devices', args: [this.#told.devices] }]);
       case 'presence':
-        this.#presence = presenceOf(m);
-        return this.#news([{ event: 'presence', args: [this.#presence] }]);
+        this.#told.presence = presenceOf(m);
+        return this.#news([{ event: 'presence', args: [this.#told.presence] }]);
       case 'quality':
         if (this.#o.sound) this.#o.sound.told.gateway = /** @type {any} */ (m);
         return;
-      case 'bye':
-        this.#feedLink({ type: 'bye', hintMs: Number(m.retry_after_ms) || 0 });
-        return this.#news([{ event: 'drain', args: [{ reason: m.reason, retryAfterMs: Number(m.retry_after_ms) || 0 }] }]);
+      case 'bye': {
+        const hintMs = Number(m.retry_after_ms) || 0;
+        this.#feedLink({ type: 'bye', hintMs });
+        return this.#news([{ event: 'drain', args: [{ reason: m.reason, retryAfterMs: hintMs }] }]);
+      }
       default:
         return this.#feedCalls(m);
     }
@@ -427,15 +412,12 @@ export class Station extends Emitter {
     const seamless = this.#link.phase === 'ready';
     if (seamless && !(spare && this.#link.spare === 'login')) return;
     const again = this.#link.wasReady;
-    this.#identity = String(m.extension ?? '');
-    this.#expiresAt = Number(m.token_expires) || null;
-    this.#serverSkewMs = Number(m.server?.time) ? Number(m.server.time) - this.#now() : 0;
-    this.#resumeMs = Number(m.resume_ms) || this.#resumeMs;
-    this.#limits = m.limits ?? null;
     this.#login = m.login;
-    this.#devices = this.#devicesOf(m);
-    this.#features = featuresOf(m.features ?? {});
-    this.#presence = presenceOf(m.presence ?? {});
+    this.#serverSkewMs = Number(m.server?.time) ? Number(m.server.time) - this.#now() : 0;
+    Object.assign(this.#told, {
+      identity: String(m.extension ?? ''), expiresAt: Number(m.token_expires) || null, resumeMs: Number(m.resume_ms) || this.#told.resumeMs,
+      limits: m.limits ?? null, devices: this.#devicesOf(m), features: featuresOf(m.features ?? {}), presence: presenceOf(m.presence ?? {}),
+    });
     this.#setResume(String(m.resume ?? ''));
     clearTimeout(this.#goneTimer);
     this.#feedLink({ type: 'welcome', pingEveryMs: Number(m.ping_every_ms), spare });
@@ -451,12 +433,12 @@ export class Station extends Emitter {
   #devicesOf(m) {
     /** @type {any[]} */
     const list = Array.isArray(m.devices) ? m.devices : [];
-    return list.map((d) => ({ name: typeof d.device === 'string' ? d.device : null, since: new Date(Number(d.since)), isThis: d.login === this.#login }));
+    return list.map((d) => ({ name: textOrNull(d.device), since: new Date(Number(d.since)), isThis: d.login === this.#login }));
   }
 
   /** @param {string} id */
   #setResume(id) {
-    this.#resumeId = id;
+    this.#told.resumeId = id;
     this.#o.resume.keep(id);
   }
 
@@ -510,8 +492,8 @@ export class Station extends Emitter {
 
   #watchExpiry() {
     clearTimeout(this.#expiryTimer);
-    if (this.#expiresAt === null) return;
-    const left = this.#expiresAt - this.#now() - this.#serverSkewMs;
+    if (this.#told.expiresAt === null) return;
+    const left = this.#told.expiresAt - this.#now() - this.#serverSkewMs;
     if (left <= this.#o.tokenRefreshMs) this.#tellExpiry();
     const wait = left > this.#o.tokenRefreshMs ? Math.min(left - this.#o.tokenRefreshMs, LONGEST_TIMER_MS) : TOKEN_REPEAT_MS;
     this.#expiryTimer = setTimeout(() => this.#watchExpiry(), wait);
@@ -555,18 +537,13 @@ const featuresOf = (m) => ({ hold: m.hold === true, dial: m.dial === true, dtmf:
 /** @param {any} m @returns {Presence} */
 const presenceOf = (m) => ({
   state: String(m.state ?? 'ready'), until: Number(m.until) || null,
-  reason: typeof m.reason === 'string' ? m.reason : null,
+  reason: textOrNull(m.reason),
   reachable: typeof m.reachable === 'boolean' ? m.reachable : null,
 });
 
-/** @param {string} reason */
-function stopError(reason) {
-  if (reason === 'expired') return new PhoneError(20104);
-  if (reason === 'token') return new PhoneError(20101);
-  if (reason === 'in_use') return new PhoneError(31409);
-  if (reason === 'replaced') return new PhoneError(53000, 'the extension has logged in on another device or tab');
-  return new PhoneError(53000);
-}
+/** Why it is not tried again, by error codes. @type {Record<string, number>} */
+const STOPPED_BY = { expired: 20104, token: 20101, in_use: 31409 };
+const REPLACED = 'the extension has logged in on another device or tab';
 
 /** @param {string} call @param {import('./quality.js').Sample} s @returns {Message} */
 const statsOf = (call, s) => ({

@@ -8,8 +8,11 @@
 //
 // It looks like a Station to whoever uses it.
 
+import { Asked, outcome } from './asked.js';
+import { rings } from './calls.js';
 import { Emitter } from './emitter.js';
 import { errorOf, PhoneError } from './errors.js';
+import { holdLock } from './lock.js';
 
 /** A leader that does not answer by then has just gone; the next one is asked by whoever cares. */
 const ANSWER_MS = 60000;
@@ -38,8 +41,7 @@ export class Tabs extends Emitter {
   #leads = false;
   /** @type {View | null} what the leader last showed */
   #shown = null;
-  /** @type {Map<string, {name: string, args: Record<string, any>, taken: boolean, done: (value: any) => void, fail: (error: PhoneError) => void, timer: ReturnType<typeof setTimeout>}>} */
-  #asked = new Map();
+  #asked = new Asked();
   #leave = () => {};
 
   /** @param {string} name the same in all tabs of the phone @param {Station} station */
@@ -67,14 +69,7 @@ export class Tabs extends Emitter {
     this.#channel = channel;
     channel.onmessage = ({ data }) => this.#hear(data);
     this.#post({ hello: true });
-    const give = new AbortController();
-    navigator.locks
-      .request(this.#name, { signal: give.signal }, () => new Promise((done) => {
-        this.#leave = () => done(undefined);
-        this.#lead();
-      }))
-      .catch(() => {});
-    this.#leave = () => give.abort();
+    this.#leave = holdLock(this.#name, () => this.#lead());
   }
 
   #lead() {
@@ -90,18 +85,15 @@ export class Tabs extends Emitter {
 
   /** Another leader: what the one before has not taken is done now, what it had taken, nobody knows. */
   #askAgain() {
-    for (const [id, asked] of [...this.#asked]) {
-      if (asked.taken) this.#settle(id)?.fail(new PhoneError(31003, 'the tab with the telephone has gone'));
-      else if (!this.#leads) this.#post({ ask: id, name: asked.name, args: asked.args });
-      else {
-        this.#settle(id);
-        this.#carryOut(asked.name, asked.args).then(asked.done, asked.fail);
-      }
+    for (const { id, question, taken } of this.#asked.all) {
+      if (taken) this.#asked.answer(id, new PhoneError(31003, 'the tab with the telephone has gone'));
+      else if (this.#leads) this.#asked.answer(id, null, this.#carryOut(question));
+      else this.#post(question);
     }
   }
 
-  /** @param {string} name @param {Record<string, any>} args */
-  async #carryOut(name, args) {
+  /** @param {{name: string, args: Record<string, any>}} question */
+  async #carryOut({ name, args }) {
     return name === 'close' ? this.#station.close() : this.#station.command(name, args);
   }
 
@@ -126,20 +118,10 @@ export class Tabs extends Emitter {
   /** @param {string} name @param {Record<string, any>} [args] @returns {Promise<any>} */
   command(name, args = {}) {
     if (this.#leads || !this.#channel) return this.#station.command(name, args);
-    const id = `${Date.now()}-${Math.random().toString(36).slice(2)}`;
-    return new Promise((done, fail) => {
-      const timer = setTimeout(() => this.#settle(id)?.fail(new PhoneError(31003)), ANSWER_MS);
-      this.#asked.set(id, { name, args, taken: false, done, fail, timer });
-      this.#post({ ask: id, name, args });
-    });
-  }
-
-  /** @param {string} id */
-  #settle(id) {
-    const asked = this.#asked.get(id);
-    if (asked) clearTimeout(asked.timer);
-    this.#asked.delete(id);
-    return asked;
+    const question = { ask: crypto.randomUUID(), name, args };
+    const answer = this.#asked.ask(question.ask, question, ANSWER_MS);
+    this.#post(question);
+    return answer;
   }
 
   /** @param {any} m */
@@ -148,21 +130,13 @@ export class Tabs extends Emitter {
       if (m.hello) this.#post({ view: this.#station.view, news: [] });
       if (!m.ask) return;
       this.#post({ taken: m.ask });
-      try {
-        this.#post({ answer: m.ask, value: await this.#carryOut(m.name, m.args) });
-      } catch (error) {
-        const { code = 31100, message = String(error) } = /** @type {any} */ (error);
-        this.#post({ answer: m.ask, error: { code, message } });
-      }
+      this.#post({ answer: m.ask, ...(await outcome(() => this.#carryOut(m))) });
       return;
     }
     if (m.leads) this.#askAgain();
-    const taken = this.#asked.get(m.taken);
-    if (taken) taken.taken = true;
+    if (m.taken) this.#asked.take(m.taken);
     if (m.answer) {
-      const asked = this.#settle(m.answer);
-      if (m.error) asked?.fail(errorOf(m.error));
-      else asked?.done(m.value);
+      this.#asked.answer(m.answer, m.error && errorOf(m.error), m.value);
     } else if (m.view) {
       const first = !this.#shown;
       this.#shown = m.view;
@@ -172,7 +146,7 @@ export class Tabs extends Emitter {
       if (first && m.view.phase === 'ready' && !news.some((n) => n.event === 'registered')) news.unshift({ event: 'registered', args: [] });
       if (first) {
         for (const call of m.view.calls) {
-          news.push({ call: call.id, event: call.state === 'ringing' && call.direction === 'INCOMING' ? 'incoming' : 'begun', args: [] });
+          news.push({ call: call.id, event: rings(call) ? 'incoming' : 'begun', args: [] });
         }
       }
       this.emit('news', m.view, news);

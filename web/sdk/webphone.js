@@ -1,10 +1,12 @@
 // The class `WebPhone` of the Go gateway's sample page over this SDK: a page that was written for it changes
 // the address of its import and no more.
 
+import { whenOver } from './call.js';
 import { Device } from './device.js';
+import { Emitter } from './emitter.js';
 
-/** What its `onHangup` was told. @param {string} reason */
-const hangupWord = (reason) => (['busy', 'away', 'extension_in_use'].includes(reason) ? 'BUSY' : 'HANGUP');
+/** What its `onHangup` was told. @param {string} [reason] */
+const hangupWord = (reason) => (reason === 'busy' || reason === 'away' ? 'BUSY' : 'HANGUP');
 
 /**
  * `onConnect()`, `onDisconnect()`, `onRing(call)`, `onHangup(reason)` with HANGUP, BUSY or KICKED, `onError(error)`: by
@@ -15,8 +17,7 @@ export class WebPhone {
   #device = null;
   #token;
   #options;
-  /** @type {Map<string, ((...args: any[]) => void)[]>} */
-  #listeners = new Map();
+  #events = new Emitter();
   #connected = false;
   /** @type {import('./call.js').Call | null} */
   #call = null;
@@ -46,7 +47,7 @@ export class WebPhone {
 
   /** @param {string} name @param {(...args: any[]) => void} listener */
   on(name, listener) {
-    this.#listeners.set(name, [...(this.#listeners.get(name) ?? []), listener]);
+    this.#events.on(name, listener);
     return this;
   }
 
@@ -90,13 +91,10 @@ export class WebPhone {
   /** @param {import('./call.js').Call} call */
   #take(call) {
     this.#call = call;
-    const over = (/** @type {string} */ reason) => {
+    whenOver(call, () => {
       this.#call = null;
-      this.#tell('onHangup', hangupWord(reason));
-    };
-    call.on('cancel', over);
-    call.on('reject', () => over('declined'));
-    call.on('disconnect', (_, reason) => over(reason));
+      this.#tell('onHangup', hangupWord(call.ending?.reason));
+    });
   }
 
   /** @param {boolean} connected */
@@ -108,7 +106,7 @@ export class WebPhone {
 
   /** @param {string} name @param {...any} args */
   #tell(name, ...args) {
-    const own = /** @type {any} */ (this)[name];
-    for (const listener of [...(this.#listeners.get(name) ?? []), ...(typeof own === 'function' ? [own] : [])]) listener(...args);
+    this.#events.emit(name, ...args);
+    /** @type {any} */ (this)[name]?.(...args);
   }
 }
