@@ -31,9 +31,8 @@ pub(super) fn read(file: &GroupsFile, findings: &Findings) -> Groups {
         Err(error) => {
             let missing = error.kind() == io::ErrorKind::NotFound;
             match file {
-                GroupsFile::IfPresent(_) if missing => {
-                    findings.warning(path, 0, "", "doesn't exist: there are no groups");
-                }
+                // Most houses have no groups; `check` and the doctor say how many there are.
+                GroupsFile::IfPresent(_) if missing => {}
                 _ => findings.problem(
                     path,
                     0,

@@ -1,28 +1,26 @@
 //! What the manager tells of Asterisk. Everything has a time; what can't be asked is said to be
 //! unseen.
 
+mod way;
+
 use std::time::{Duration, UNIX_EPOCH};
 
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
 use super::{Check, judge, own};
 use crate::{
     asterisk::{
         ami::{
             connection::{AmiError, Connection},
-            event::Event,
             message::{Action, LineBreak, Packet},
         },
         control::order,
     },
     config::{AmiSettings, Config, DialSettings},
-    exchange::calls::CALL_VARIABLE,
 };
 
 /// How long the manager may take for one answer.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
-/// How long Asterisk may take to open a call to the gateway and report its end.
-const PROBE_TIME: Duration = Duration::from_secs(4);
 
 /// Modules without which nothing works, and what they are for.
 const NEEDED: &[(&str, &str)] = &[
@@ -40,6 +38,8 @@ const USEFUL: &[(&str, &str)] = &[
     ("func_dialplan", "a transfer to a number that doesn't exist hangs the caller up"),
     ("func_callerid", "a caller who hides his number is shown all the same"),
 ];
+
+const WEBSOCKET_CLIENT: &str = "websocket_client";
 
 /// What an answer is needed for that a user may not have: actions, and what lacks without.
 const RIGHTS: &[(&[&str], &str, &str)] = &[
@@ -111,13 +111,13 @@ impl Look<'_> {
         let section = self.config.dial.as_ref().map(|dial| dial.connection.clone());
         let first = connections.as_ref().and_then(|all| self.leading_here(all));
         if let Some(section) = section.or(first) {
-            self.probe(&section).await?;
+            self.way(&section).await?;
         }
         if let Some(dial) = self.config.dial.clone() {
             self.dial(&dial).await?;
         }
         // Last, for a dialplan may be longer than what is read of one answer.
-        self.dialplan(&connections.unwrap_or_default()).await
+        self.dialplan(connections.as_deref()).await
     }
 
     async fn ask(&mut self, action: Result<Action, LineBreak>) -> Step<Packet> {
@@ -230,8 +230,17 @@ impl Look<'_> {
 
     async fn websocket_client(&mut self) -> Step<Option<Vec<judge::Section>>> {
         let answer = self.file("websocket_client.conf").await?;
+        if answer.get("Message") == "Config file not found" {
+            self.checks.push(Check::fault(
+                WEBSOCKET_CLIENT,
+                "Asterisk has no websocket_client.conf, or can't read it",
+                "write what `goastgateway asterisk-config` prints, readable for Asterisk's user, \
+                 then: module reload res_websocket_client.so",
+            ));
+            return Ok(None);
+        }
         if !answer.is_success() {
-            self.checks.push(unseen("websocket_client", &answer));
+            self.checks.push(unseen(WEBSOCKET_CLIENT, &answer));
             return Ok(None);
         }
         let sections = judge::sections(&answer);
@@ -264,65 +273,6 @@ impl Look<'_> {
         sections.iter().find(here).map(|section| section.name.clone())
     }
 
-    /// Has Asterisk call the gateway, with the number of a call that nobody waits for: the gateway
-    /// hangs it up before it is answered.
-    async fn probe(&mut self, section: &str) -> Step {
-        const CHECK: &str = "way to the gateway";
-        let id = uuid::Uuid::new_v4().to_string();
-        let probe = Action::new("Originate")
-            .with("Channel", &format!("WebSocket/{section}/f(json)c(slin16)n"))
-            .and_then(|a| a.with("Application", "Hangup"))
-            .and_then(|a| a.with("Async", "true"))
-            .and_then(|a| a.with("Timeout", &PROBE_TIME.as_millis().to_string()))
-            .and_then(|a| a.with("ChannelId", &id))
-            .and_then(|a| a.with("Variable", &format!("{CALL_VARIABLE}={id}")));
-        // Events may overtake the answer, so it is not waited for by itself.
-        let Ok(probe) = probe else { return Ok(()) };
-        let sent = self.connection.send(&probe).await?.to_string();
-        let until = Instant::now() + PROBE_TIME;
-        let (mut cause, mut refused) = (None, None);
-        while cause.is_none() && refused.is_none() {
-            let wanted = |name: &str| matches!(name, "Hangup" | "OriginateResponse");
-            let Ok(packet) = timeout_at(until, self.connection.receive(wanted)).await else {
-                break;
-            };
-            let packet = packet?;
-            match Event::of(&packet) {
-                Some(Event::Hangup { id: channel, cause: why }) if channel == id => {
-                    cause = Some(why)
-                }
-                // No channel at all: there is no such section, or no timing source.
-                Some(Event::Originated { id: channel, done: false, .. })
-                    if channel == id || channel == "<null>" => {}
-                None if packet.get("ActionID") == sent && !packet.is_success() => {
-                    refused = Some(packet);
-                }
-                _ => {}
-            }
-        }
-        self.checks.push(match (cause, refused) {
-            (Some(16), _) => Check::ok(CHECK, format!("Asterisk reaches a gateway by [{section}]")),
-            (Some(3), _) => Check::warning(
-                CHECK,
-                format!("by [{section}] Asterisk finds nobody listening"),
-                "start the gateway, and compare the section's uri with asterisk_addr",
-            ),
-            (Some(cause), _) => Check::fault(
-                CHECK,
-                format!("a call by [{section}] ended with cause {cause}"),
-                "see Asterisk's log",
-            ),
-            (None, Some(answer)) => unseen(CHECK, &answer),
-            (None, None) => Check::warning(
-                CHECK,
-                format!("Asterisk reports no end of a call by [{section}]"),
-                "write \"call\" into read = of the user in manager.conf; module reload \
-                 res_websocket_client.so, if the section is new",
-            ),
-        });
-        Ok(())
-    }
-
     async fn dial(&mut self, dial: &DialSettings) -> Step {
         const CHECK: &str = "dialling out";
         let function = format!("DIALPLAN_EXISTS({})", dial.context);
@@ -341,6 +291,10 @@ impl Look<'_> {
             ),
         });
         let indications = self.file("indications.conf").await?;
+        if order::refusal(&indications) == order::Refusal::Rights {
+            // Whoever may not read files has been told so.
+            return Ok(());
+        }
         let sections = judge::sections(&indications);
         let country = sections.iter().find(|s| s.name == "general").and_then(|s| s.get("country"));
         let rings =
@@ -355,7 +309,7 @@ impl Look<'_> {
         Ok(())
     }
 
-    async fn dialplan(&mut self, connections: &[judge::Section]) -> Step {
+    async fn dialplan(&mut self, connections: Option<&[judge::Section]>) -> Step {
         const CHECK: &str = "dialplan";
         let mut contexts = Vec::new();
         // Only contexts in which something dials this channel.

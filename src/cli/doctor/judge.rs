@@ -259,12 +259,15 @@ fn section_faults(check: &'static str, section: &Section) -> Vec<Check> {
     checks
 }
 
-/// What the dialplan's lines that dial this channel lack.
-pub fn dialplan(contexts: &[Section], connections: &[Section]) -> Vec<Check> {
+/// What the dialplan's lines that dial this channel lack. `connections` are the sections of
+/// websocket_client.conf, `None` where they could not be read: then no name is a wrong one.
+pub fn dialplan(contexts: &[Section], connections: Option<&[Section]>) -> Vec<Check> {
     const CHECK: &str = "dialplan";
     let mut checks = Vec::new();
     let mut dials = 0;
-    let known = |name: &str| name.contains("${") || connections.iter().any(|s| s.name == name);
+    let known = |name: &str| {
+        name.contains("${") || connections.is_none_or(|all| all.iter().any(|s| s.name == name))
+    };
     for context in contexts {
         let lines = context.options.iter().filter(|(key, _)| key == "exten" || key == "same");
         for (_, line) in lines {
@@ -288,6 +291,7 @@ pub fn dialplan(contexts: &[Section], connections: &[Section]) -> Vec<Check> {
             }
         }
     }
+    let mut checks = told_once(checks);
     if dials == 0 {
         checks.push(Check::warning(
             CHECK,
@@ -298,6 +302,22 @@ pub fn dialplan(contexts: &[Section], connections: &[Section]) -> Vec<Check> {
         checks.push(Check::ok(CHECK, format!("{dials} line(s) dial WebSocket/…")));
     }
     checks
+}
+
+/// Ten extensions are often ten equal lines: one of them is told, and how many there are.
+fn told_once(checks: Vec<Check>) -> Vec<Check> {
+    let mut told: Vec<(Check, usize)> = Vec::new();
+    for check in checks {
+        match told.iter_mut().find(|(known, _)| *known == check) {
+            Some((_, times)) => *times += 1,
+            None => told.push((check, 1)),
+        }
+    }
+    let with_times = |(check, times): (Check, usize)| match times {
+        1 => check,
+        _ => Check { found: format!("{} ({times} lines like this)", check.found), ..check },
+    };
+    told.into_iter().map(with_times).collect()
 }
 
 fn options_faults(check: &'static str, place: &str, options: &str) -> Vec<Check> {
@@ -438,7 +458,7 @@ mod tests {
         let judge = |line: &str| {
             let line = format!("same=n,{line}");
             let context = config(&[("Category-000000", "in"), ("Line-000000-000000", &line)]);
-            states(&dialplan(&context, &connections))
+            states(&dialplan(&context, Some(&connections)))
         };
         assert_eq!(judge("Dial(WebSocket/gw/f(json)c(slin16)n,30,r)"), [State::Ok]);
         assert_eq!(judge("Dial(WebSocket/ws-${EXTEN}/c(slin16)n,30,r)"), [State::Ok]);
@@ -447,5 +467,19 @@ mod tests {
         assert_eq!(judge("Dial(WebSocket/gw/f(json)c(slin16),30,r)"), [State::Fault]);
         assert_eq!(judge("Dial(WebSocket/gw)"), [State::Fault, State::Fault]);
         assert_eq!(judge("Dial(PJSIP/a)"), [State::Warning]);
+    }
+
+    #[test]
+    fn equal_lines_are_told_once_and_names_are_not_judged_unseen() {
+        let line = "same=n,Dial(WebSocket/gone/c(slin16)n,30,r)";
+        let context = config(&[
+            ("Category-000000", "in"),
+            ("Line-000000-000000", line),
+            ("Line-000000-000001", line),
+        ]);
+        let checks = dialplan(&context, Some(&[]));
+        assert_eq!(states(&checks), [State::Fault]);
+        assert!(checks[0].found.ends_with("(2 lines like this)"), "{}", checks[0].found);
+        assert_eq!(states(&dialplan(&context, None)), [State::Ok]);
     }
 }
