@@ -1,10 +1,13 @@
 //! The task of one login: it owns the phone's socket, and is the only one to write to it.
 //!
 //! It carries out what [`Session`] decides and moves audio between the socket and the active call's
-//! hops. What differs between the dialects is in `plain` and `v1`; `slot` is one call of the
-//! phone's, `back` what happens when the socket is lost and found again.
+//! hops. What differs between the dialects is in `plain` and `v1`; `calls` is what happens to the
+//! phone's calls, `slot` one of them, `back` what happens when the socket is lost and found again,
+//! `end` how it all ends.
 
 mod back;
+mod calls;
+mod end;
 mod plain;
 mod slot;
 mod v1;
@@ -20,16 +23,19 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
 
-pub use self::{back::bye, v1::V1};
+pub use self::{
+    back::bye,
+    end::{CLOSE_NORMAL, CLOSE_POLICY, CLOSE_RESTART, LoginEnd},
+    v1::V1,
+};
 use self::{plain::Plain, slot::Slot};
-use super::session::{Input, Output, Session, Wrong};
+use super::session::Session;
 use crate::{
-    call::{CallId, LoginId, ending::Ending, info::Progress, record::Direction},
+    call::{LoginId, ending::Ending},
     exchange::{
         Registration,
-        line::{Offer, PhoneCommand, Places, Stopped},
+        line::{PhoneCommand, Places},
     },
     net::{
         bell::Bell,
@@ -41,42 +47,6 @@ use crate::{
 
 /// Questions about the phone's life that wait for its pong; each comes from a second login.
 const MAX_PROBES: usize = 8;
-
-/// WebSocket close codes (RFC 6455 and its registry).
-pub const CLOSE_NORMAL: u16 = 1000;
-pub const CLOSE_POLICY: u16 = 1008;
-pub const CLOSE_RESTART: u16 = 1012;
-
-/// Why a login ended; the name in logs and metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LoginEnd {
-    Left(Closed),
-    LoggedOut,
-    Silent,
-    Replaced,
-    Drained,
-    /// It said what is no message at all.
-    BadMessage,
-    /// It was lost in a call and did not come back in time.
-    NotBack,
-}
-
-impl LoginEnd {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            LoginEnd::Left(Closed::InOrder) => "closed",
-            LoginEnd::Left(Closed::Lost) => "lost",
-            LoginEnd::Left(Closed::Violation(_)) => "protocol",
-            LoginEnd::Left(Closed::Stalled) => "stalled",
-            LoginEnd::LoggedOut => "logged_out",
-            LoginEnd::Silent => "silent",
-            LoginEnd::Replaced => "replaced",
-            LoginEnd::Drained => "drained",
-            LoginEnd::BadMessage => "bad_message",
-            LoginEnd::NotBack => "not_back",
-        }
-    }
-}
 
 /// One logged-in phone.
 pub struct PhoneTask {
@@ -331,125 +301,6 @@ impl PhoneTask {
         match &self.dialect {
             Dialect::Plain(_) => (!self.plain_time(now)).then_some(LoginEnd::Silent),
             Dialect::V1(_) => self.v1_time(now),
-        }
-    }
-
-    fn command(&mut self, command: PhoneCommand) {
-        match command {
-            PhoneCommand::Ring(offer) => self.ring(*offer),
-            PhoneCommand::Connected(connected) => {
-                let (key, line) = *connected;
-                if let Some(slot) = self.slots.iter_mut().find(|slot| slot.key() == key) {
-                    slot.join(line, self.wire.is_none());
-                    self.input(Input::Joined(key));
-                    self.said_joined(key.call);
-                }
-            }
-            PhoneCommand::Over(over) => {
-                let (key, stopped) = *over;
-                if let Some(slot) = self.slots.iter_mut().find(|slot| slot.key() == key) {
-                    slot.over(stopped);
-                    self.input(Input::Over(key));
-                    self.slots.retain(|slot| slot.key() != key);
-                    self.find_active();
-                }
-            }
-            PhoneCommand::Probe(reply) => self.probe(reply),
-            PhoneCommand::Answered(answered) => self.answered(*answered),
-            PhoneCommand::PassedOn(passed) => self.passed_on(*passed),
-            PhoneCommand::DevicesChanged => self.say_devices(),
-            PhoneCommand::FeaturesChanged => self.say_features(),
-            PhoneCommand::PresenceChanged => self.say_presence(),
-            PhoneCommand::Attach(attach) => self.attach(*attach),
-        }
-    }
-
-    fn ring(&mut self, offer: Offer) {
-        let (key, direct) = (offer.key(), offer.direct);
-        match self.slots.iter_mut().find(|slot| slot.call() == key.call) {
-            Some(slot) if direct => {
-                slot.leg_came(offer);
-                self.dial_is_taken(key.call); // whoever asked hears of it before the call
-            }
-            Some(_) => {} // the session turns it away
-            None => {
-                // Room for one: a vector would begin with four, and most phones never have two.
-                self.slots.reserve_exact(1);
-                self.slots.push(Slot::ringing(offer));
-            }
-        }
-        self.input(Input::Ring { key, direct });
-    }
-
-    /// Gives the session an input and carries out all that follows.
-    fn input(&mut self, input: Input) -> Option<Wrong> {
-        let mut outputs = Vec::new();
-        let now = Instant::now();
-        let result = self.session.input(input, now.into_std(), &mut outputs);
-        for output in outputs {
-            self.carry_out(output, now);
-        }
-        result.err()
-    }
-
-    fn carry_out(&mut self, output: Output, now: Instant) {
-        match output {
-            Output::TellAnswered(call) => self.tell(call, Slot::tell_answered),
-            Output::TellHungUp(call) => self.tell(call, Slot::tell_hung_up),
-            Output::TellUnreachable(call) => self.tell(call, Slot::tell_unreachable),
-            Output::CancelDial(call) => {
-                let why: Stopped = Ending::PhoneHungUp.into();
-                self.registration.exchange().calls.failed(call, why);
-            }
-            Output::Hold(call, on) => self.tell(call, |slot| slot.set_held(on)),
-            Output::Mute(call, on) => self.tell(call, |slot| slot.set_muted(on)),
-            Output::Audio(_) => self.find_active(),
-            Output::TurnAway(key) => {
-                debug!(ext = %self.registration.ext, "a call that has no place here is turned away");
-                self.slots.retain(|slot| {
-                    slot.key() != key || self.session.get(key.call).is_some_and(|l| l.key == key)
-                });
-                self.find_active();
-            }
-            said => match &self.dialect {
-                Dialect::Plain(_) => self.plain_says(said),
-                Dialect::V1(_) => self.v1_says(said, now),
-            },
-        }
-    }
-
-    fn tell(&mut self, call: CallId, tell: impl FnOnce(&mut Slot)) {
-        if let Some(slot) = self.slot_mut(call) {
-            tell(slot);
-        }
-    }
-
-    fn slot(&self, call: CallId) -> Option<&Slot> {
-        self.slots.iter().find(|slot| slot.call() == call)
-    }
-
-    fn slot_mut(&mut self, call: CallId) -> Option<&mut Slot> {
-        self.slots.iter_mut().find(|slot| slot.call() == call)
-    }
-
-    fn find_active(&mut self) {
-        let active = self.session.active();
-        self.active = active.and_then(|call| self.slots.iter().position(|s| s.call() == call));
-    }
-
-    /// A call has news.
-    fn news(&mut self, at: usize) {
-        let Some(slot) = self.slots.get_mut(at) else { return };
-        let call = slot.call();
-        let news = slot.take_news();
-        if let Dialect::V1(_) = self.dialect {
-            self.say_news(call, &news);
-        }
-        if news.progress == Some(Progress::Answered)
-            && self.slot(call).is_some_and(|slot| slot.direction() == Direction::Out)
-        {
-            self.tell(call, |slot| slot.answered_now(Instant::now()));
-            self.input(Input::FarAnswered(call));
         }
     }
 
