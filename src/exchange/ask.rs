@@ -1,13 +1,17 @@
 //! What a phone asks of the gateway's call control, and the answer that is bound to come back.
 //!
 //! The place of the answer in the phone's mailbox is reserved before anything is asked. An [`Answer`]
-//! that is dropped says that the request failed, so a phone always gets exactly one answer.
+//! that is dropped says that the request failed, so a phone always gets exactly one answer. What
+//! becomes of a transfer has a place as well, an [`OutcomePlace`], which may be taken for minutes.
 
 use std::time::Duration;
 
 use tokio::sync::mpsc::{self, OwnedPermit};
 
-use super::line::PhoneCommand;
+use super::{
+    PHONE_MAILBOX,
+    line::{PassedOn, PhoneCommand},
+};
 use crate::call::{CallId, Extension, LoginId};
 
 /// A request of a phone's that Asterisk's manager has to carry out.
@@ -124,9 +128,59 @@ impl Drop for Answer {
     }
 }
 
+/// The reserved place for what becomes of a caller whom a phone passes on.
+#[derive(Debug)]
+pub struct OutcomePlace(OwnedPermit<PhoneCommand>);
+
+impl OutcomePlace {
+    /// What must stay free of a mailbox: outcomes take minutes, and new calls need places, too.
+    pub const LEFT_FREE: usize = PHONE_MAILBOX / 2;
+
+    /// Reserves it; `None` where so many callers of this phone are on their way, or so much waits
+    /// for its task, that the mailbox is half taken. Then this one's outcome is not told.
+    pub fn reserve(commands: &mpsc::Sender<PhoneCommand>) -> Option<Self> {
+        if commands.capacity() <= Self::LEFT_FREE {
+            return None;
+        }
+        commands.clone().try_reserve_owned().ok().map(Self)
+    }
+
+    /// That has become of the caller. A phone that has left isn't told.
+    pub fn tell(self, passed: PassedOn) {
+        self.0.send(PhoneCommand::PassedOn(Box::new(passed)));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::ending::Ending;
+
+    #[tokio::test]
+    async fn an_outcome_has_its_place_however_full_the_mailbox_is_by_then() {
+        let (commands, mut mailbox) = mpsc::channel(PHONE_MAILBOX);
+        let place = OutcomePlace::reserve(&commands).expect("room");
+        while commands.try_send(PhoneCommand::PresenceChanged).is_ok() {}
+        let call = CallId::from_uuid(uuid::Uuid::from_u128(1));
+        let passed = PassedOn { call, result: Err(Ending::Busy) };
+        place.tell(passed);
+        let mut last = None;
+        for _ in 0..PHONE_MAILBOX {
+            last = mailbox.recv().await;
+        }
+        let Some(PhoneCommand::PassedOn(told)) = last else { panic!("{last:?}") };
+        assert_eq!(*told, passed);
+    }
+
+    #[test]
+    fn callers_on_their_way_leave_room_for_calls() {
+        let (commands, _mailbox) = mpsc::channel(PHONE_MAILBOX);
+        let places: Vec<_> = (0..1000).map_while(|_| OutcomePlace::reserve(&commands)).collect();
+        assert_eq!(places.len(), PHONE_MAILBOX - OutcomePlace::LEFT_FREE);
+        assert!(Answer::reserve(1, &commands).is_some());
+        drop(places);
+        assert!(OutcomePlace::reserve(&commands).is_some(), "told or given up, the place is free");
+    }
 
     #[tokio::test]
     async fn a_request_that_is_lost_is_answered_all_the_same() {

@@ -30,10 +30,10 @@ use crate::{
     },
     config::FormatSetting,
     exchange::{
-        ask::{Refused, Why},
+        ask::{OutcomePlace, Refused, Why},
         calls::{Calls, ToCome},
         desk::{Desk, Features},
-        line::{CallEvent, CallFacts, PassedOn, PhoneCommand},
+        line::{CallEvent, CallFacts, PhoneCommand},
         resume::ResumeId,
         ring::{RingHandle, Ringing},
     },
@@ -314,13 +314,12 @@ impl Exchange {
         }
     }
 
-    /// What became of a caller whom this phone has passed on. A phone that has left, or is far
-    /// behind, isn't told: nothing depends on it.
-    pub fn passed_on(&self, ext: &Extension, login: LoginId, passed: PassedOn) {
+    /// A place at this phone for what becomes of a caller whom it is about to pass on; `None` if it
+    /// has left, or has no room for one more.
+    pub fn outcome_place(&self, ext: &Extension, login: LoginId) -> Option<OutcomePlace> {
         let registry = self.registry();
-        if let Some(phone) = registry.of(ext).iter().find(|device| device.login == login) {
-            let _ = phone.handle.commands.try_send(PhoneCommand::PassedOn(Box::new(passed)));
-        }
+        let phone = registry.of(ext).iter().find(|device| device.login == login)?;
+        OutcomePlace::reserve(&phone.handle.commands)
     }
 
     fn release(&self, ext: &Extension, login: LoginId, key: RingKey) {

@@ -484,6 +484,25 @@ async fn a_phone_learns_what_became_of_whom_it_has_passed_on() {
 }
 
 #[tokio::test]
+async fn a_phone_that_has_fallen_behind_learns_what_became_of_its_transfer_all_the_same() {
+    let (_manager, gateway, mut session, mut desk) = house().await;
+    let (mut pbx, offer) = talking(&gateway, &mut desk).await;
+    desk.ask(&gateway, What::Transfer { call: offer.call, to: "2003".to_owned() });
+    passed_on(&mut session, &mut desk, &mut pbx).await;
+    while desk.commands.try_send(PhoneCommand::DevicesChanged).is_ok() {}
+    session.event("Hangup", &[("Uniqueid", "1.1"), ("Cause", "17")]).await;
+    let told = loop {
+        match desk.next().await {
+            PhoneCommand::PassedOn(told) => break told,
+            PhoneCommand::DevicesChanged => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(told.call, offer.call);
+    assert!(told.result.is_err());
+}
+
+#[tokio::test]
 async fn what_the_manager_did_not_see_of_a_transfer_is_not_guessed() {
     let (manager, gateway, mut session, mut desk) = house().await;
     let (mut pbx, offer) = talking(&gateway, &mut desk).await;

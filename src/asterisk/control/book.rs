@@ -140,6 +140,11 @@ impl Book {
         }
     }
 
+    /// The calls that were passed on, and whose outcome may still be told.
+    pub fn passed_on(&self) -> impl Iterator<Item = CallId> {
+        self.passed.calls()
+    }
+
     /// What Asterisk reports.
     pub fn event(&mut self, event: Event, now: Instant, effects: &mut Vec<Effect>) {
         effects.extend(self.passed.event(&event, now).map(Effect::PassedOn));

@@ -4,7 +4,10 @@
 //! Promises: every request is answered once, within seconds; at most [`MAX_ORDERS`] are under way;
 //! an extension opens no more calls in an hour than it may, whatever asks in its name.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use tokio::{
@@ -29,12 +32,13 @@ use crate::{
     call::{
         CallId, Extension, LoginId,
         allowance::{Allowance, UsedUp},
+        ending::Ending,
         number::{NotANumber, Number},
     },
     config::{Config, DialSettings},
     exchange::{
         Exchange,
-        ask::{Ask, Refused, What, Why},
+        ask::{Ask, OutcomePlace, Refused, What, Why},
         calls::CallEntry,
         desk::{Features, ToDesk},
         line::{CallEvent, PassedOn, Stopped},
@@ -58,6 +62,7 @@ pub fn start(exchange: Arc<Exchange>, config: Arc<ArcSwap<Config>>, stop: Cancel
         book: Book::default(),
         allowance: Allowance::default(),
         rights: None,
+        outcomes: HashMap::new(),
         orders: JoinSet::new(),
         questions: JoinSet::new(),
     };
@@ -69,10 +74,14 @@ struct Control {
     config: Arc<ArcSwap<Config>>,
     events: Subscription,
     book: Book,
+    /// Where what becomes of a caller who is passed on is told; one for each such call, for as long
+    /// as the book may tell it.
+    outcomes: HashMap<CallId, OutcomePlace>,
     allowance: Allowance,
     /// What the manager's user may do; `None` while there is no connection.
     rights: Option<Features>,
-    orders: JoinSet<()>,
+    /// Each gives the call that is passed on and talks already, if that was it.
+    orders: JoinSet<Option<CallId>>,
     questions: JoinSet<Learned>,
 }
 
@@ -119,11 +128,17 @@ impl Control {
                     }
                     Ok(Learned::Nothing) | Err(_) => {}
                 },
-                Some(_) = self.orders.join_next() => {}
+                Some(done) = self.orders.join_next() => {
+                    if let Ok(Some(call)) = done {
+                        self.tell_outcome(call, Ok(()));
+                    }
+                }
                 () = tick => self.book.tick(Instant::now().into_std(), &mut effects),
                 _ = sweep.tick() => {
                     let calls = &self.shared.exchange.calls;
                     self.book.keep(|call| calls.get(call).is_some());
+                    let awaited: HashSet<CallId> = self.book.passed_on().collect();
+                    self.outcomes.retain(|call, _| awaited.contains(call) || calls.get(*call).is_some());
                     self.shared.keep(|call| calls.get(call).is_some() || calls.to_come(call).is_some());
                     self.say_features();
                 }
@@ -203,7 +218,7 @@ impl Control {
                 Effect::PassedOn(outcome) => {
                     let Outcome { call, passer, result } = outcome;
                     info!(%call, ext = %passer.ext, ?result, "what became of a transfer");
-                    exchange.passed_on(&passer.ext, passer.login, PassedOn { call, result });
+                    self.tell_outcome(call, result);
                 }
                 Effect::Failed(call, why) => {
                     if calls.failed(call, Stopped::from(why)) {
@@ -235,7 +250,10 @@ impl Control {
         }
         match what {
             What::Dtmf { call, digits } => {
-                self.orders.spawn(async move { answer.give(shared.dtmf(call, &digits).await) });
+                self.orders.spawn(async move {
+                    answer.give(shared.dtmf(call, &digits).await);
+                    None
+                });
             }
             What::Join { call, with } => {
                 let config = self.config.load_full();
@@ -244,19 +262,17 @@ impl Control {
                     let result = shared.join(call, with, config.dial.as_ref()).await;
                     let joined = matches!(result, Ok(Joined::Talking));
                     answer.give(result.map(drop));
-                    if joined {
-                        let passed = PassedOn { call, result: Ok(()) };
-                        shared.exchange.passed_on(&ext, login, passed);
-                    }
+                    joined.then_some(call)
                 });
             }
             What::Transfer { call, to } => match self.number(&ext, &to) {
                 Ok((config, number)) => {
                     self.pass_on(call, &ext, login);
                     self.orders.spawn(async move {
-                        let Some(dial) = &config.dial else { return };
+                        let dial = config.dial.as_ref()?;
                         info!(%call, %ext, to = %number, "passes the call on");
                         answer.give(shared.transfer(call, dial, &number).await);
+                        None
                     });
                 }
                 Err(refused) => answer.give(Err(refused)),
@@ -265,13 +281,14 @@ impl Control {
                 Ok((config, number)) => {
                     self.book.expect(dial.call, Instant::now().into_std());
                     self.orders.spawn(async move {
-                        let Some(settings) = &config.dial else { return };
+                        let settings = config.dial.as_ref()?;
                         let result = shared.dial(&dial, settings, &ext, number).await;
                         let failed = result.as_ref().err().map(orders::ending);
                         answer.give(result);
                         if let Some(why) = failed {
                             shared.exchange.calls.failed(dial.call, Stopped::from(why));
                         }
+                        None
                     });
                 }
                 Err(refused) => {
@@ -283,10 +300,21 @@ impl Control {
         }
     }
 
-    /// What becomes of this transfer, its phone wants to know.
+    /// What becomes of this transfer, its phone wants to know: the place for it is taken before
+    /// Asterisk is asked.
     fn pass_on(&mut self, call: CallId, ext: &Extension, login: LoginId) {
+        match self.shared.exchange.outcome_place(ext, login) {
+            Some(place) => self.outcomes.insert(call, place),
+            None => self.outcomes.remove(&call),
+        };
         let passer = Passer { ext: ext.clone(), login };
         self.book.pass_on(call, passer, Instant::now().into_std());
+    }
+
+    fn tell_outcome(&mut self, call: CallId, result: Result<(), Ending>) {
+        if let Some(place) = self.outcomes.remove(&call) {
+            place.tell(PassedOn { call, result });
+        }
     }
 
     /// Whether a request can be carried out at all now.

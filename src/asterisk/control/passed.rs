@@ -136,6 +136,12 @@ impl PassedOn {
         ids.into_iter().filter_map(over).collect()
     }
 
+    /// The calls whose outcome may still be told.
+    pub fn calls(&self) -> impl Iterator<Item = CallId> {
+        let asked = self.asked.values().map(|asked| asked.call);
+        asked.chain(self.callers.values().map(|caller| caller.call))
+    }
+
     #[cfg(test)]
     fn watched(&self) -> usize {
         self.asked.len() + self.callers.len()

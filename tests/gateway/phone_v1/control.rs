@@ -197,7 +197,8 @@ async fn what_became_of_a_transfer_is_told_after_the_calls_own_end() {
     let login = LoginId(page.welcome["login"].as_u64().unwrap());
     let (mut pbx, call) = talking(&gateway, &mut page).await;
     let passed = |result| {
-        gateway.exchange.passed_on(&"2001".into(), login, PassedOn { call: id(&call), result });
+        let place = gateway.exchange.outcome_place(&"2001".into(), login).expect("room");
+        place.tell(PassedOn { call: id(&call), result });
     };
     // Asterisk was quick: the far end is with somebody else before our leg is closed.
     passed(Ok(()));
