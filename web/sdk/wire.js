@@ -1,8 +1,8 @@
 // Where the socket (wire-socket.js) runs: in a worker of its own, so that a page that is busy holds no frame up;
 // where no worker is to be had, in the page, which loads its code only then.
 
-/** How long a worker may take to say that it runs. */
-const WORKER_START_MS = 3000;
+/** How long a worker may take to say that it runs: a machine that is busy at the start must not cost the page its worker. */
+const WORKER_START_MS = 8000;
 
 /**
  * @typedef {import('./wire-socket.js').WireOrder} WireOrder
