@@ -1,10 +1,12 @@
 //! A consumer of streams: takes every WebSocket that is offered, and all that comes, as fast as it
-//! comes. `GET /count` says how many messages that were.
+//! comes. `GET /count` says how many messages that were. And what feeds it in a gateway's place.
 
 use std::{
     collections::HashMap,
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -51,6 +53,35 @@ pub fn serve(at: SocketAddr) -> crate::Fallible<()> {
                 peers.remove(&number);
             }
         }
+    }
+}
+
+/// Sends so many streams of 20 ms of silence, 8 kHz, until it is killed. As a gateway does: all that
+/// is due at once, fifty times a second.
+pub fn feed(at: SocketAddr, count: u32) -> crate::Fallible<()> {
+    const MESSAGE: usize = 320;
+    const BEAT: Duration = Duration::from_millis(20);
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        let mut stream = TcpStream::connect(at)?;
+        stream.write_all(
+            b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        )?;
+        let mut answer = [0; 1024];
+        let _ = stream.read(&mut answer)?;
+        stream.set_nodelay(true)?;
+        streams.push(stream);
+    }
+    let mut message = vec![0; 8 + MESSAGE];
+    message[..4].copy_from_slice(&[0x82, 0x80 | 126, (MESSAGE >> 8) as u8, MESSAGE as u8]);
+    let mut due = Instant::now();
+    loop {
+        for stream in &mut streams {
+            stream.write_all(&message)?;
+        }
+        due += BEAT;
+        sleep(due.saturating_duration_since(Instant::now()));
     }
 }
 

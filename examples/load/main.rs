@@ -4,6 +4,7 @@
 //!   load files DIR ASTERISK_PORT BROWSER_PORT ADMIN_PORT    a configuration to run a gateway with
 //!   load run CASE …                                         one case; its report as JSON
 //!   load consume ADDRESS                                    a consumer of streams
+//!   load feed ADDRESS COUNT                                 so many streams that aren't a gateway's
 //!   load table FILE                                         all reports of a run as one table
 
 mod cases;
@@ -47,6 +48,9 @@ enum Args {
     Run(Run),
     /// Take every stream that is offered at this address
     Consume { at: SocketAddr },
+    /// Send a consumer as many streams as this, of nobody's calls: what streams cost a machine
+    /// whoever sends them
+    Feed { at: SocketAddr, count: u32 },
     /// Print the reports of a run, one JSON a line, as a table in Markdown
     Table { file: PathBuf },
 }
@@ -104,6 +108,7 @@ fn main() -> Fallible<()> {
             files::write(&folder, asterisk_port, browser_port, admin_port, streams)
         }
         Args::Consume { at } => consumer::serve(at),
+        Args::Feed { at, count } => consumer::feed(at, count),
         Args::Run(run) => measure(&run),
         Args::Table { file } => {
             print!("{}", table::markdown(&std::fs::read_to_string(file)?));

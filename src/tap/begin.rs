@@ -31,7 +31,7 @@ impl Taps {
             }
         }
         let task = self.tasks.track_future(task);
-        thread.as_ref().and_then(|thread| thread.spawn(task)).is_some()
+        thread.as_ref().map(|thread| thread.spawn(task)).is_some()
     }
 
     /// Has the call listened to, if nobody does yet.
@@ -40,7 +40,7 @@ impl Taps {
             let (taps, tap) = (self.clone(), tap.clone());
             self.spawn(async move {
                 let forget = Forget { taps: &taps, tap: &tap };
-                call::listen(tap.clone(), end).await;
+                call::listen(tap.clone(), end, taps.beats_from).await;
                 drop(forget);
             });
         }
@@ -79,6 +79,7 @@ impl Taps {
             consumers.iter().map(|consumer| consumer.status.clone()).collect();
         let narrow = spec.dialect.is_narrow();
         let mute = Arc::<Mute>::default();
+        mute.set_apart(spec.apart);
         let taps = connections
             .iter()
             .map(|status| Tap { queue: status.queue().clone(), base, narrow, mute: mute.clone() })

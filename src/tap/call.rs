@@ -1,7 +1,8 @@
 //! One call that may be tapped, and the task that listens to it once somebody wants it.
 //!
-//! The task looks fifty times a second: what has come goes onto the grid, each slot of the grid goes
-//! to every consumer's queue. It ends with the call, and closes every queue.
+//! The task looks fifty times a second, at the same moments as those of all other calls, so that their
+//! thread wakes once for all of them: what has come goes onto the grid, each slot of the grid goes to
+//! every consumer's queue. It ends with the call, and closes every queue.
 
 use std::{
     collections::HashMap,
@@ -12,7 +13,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant as Moment, Interval, MissedTickBehavior, interval_at};
 use uuid::Uuid;
 
 use super::{
@@ -24,6 +25,7 @@ use super::{
     pause::Pauses,
     queue::{Both, Item, Queue},
     recorder::Recording,
+    standing::BEAT,
     view::{CallView, StreamView},
 };
 use crate::media::{
@@ -181,6 +183,21 @@ impl CallTap {
         true
     }
 
+    /// Whether a stream is one of this call's, and isn't over.
+    pub fn has_stream(&self, id: StreamId) -> bool {
+        self.state().streams.get(&id).is_some_and(|stream| !stream.is_over())
+    }
+
+    /// Has a stream of this call sent nothing, or everything again. False if it isn't here, or over.
+    pub fn set_apart(&self, id: StreamId, on: bool) -> bool {
+        let state = self.state();
+        let Some(stream) = state.streams.get(&id).filter(|stream| !stream.is_over()) else {
+            return false;
+        };
+        stream.mute.set_apart(on);
+        true
+    }
+
     /// Streams that `by` has started and that aren't over.
     pub fn streams_of(&self, by: &str) -> Vec<StreamId> {
         let state = self.state();
@@ -295,19 +312,29 @@ impl Stream {
     }
 }
 
+/// Beats that are counted from a moment: whoever counts from the same one wakes at the same time.
+fn beats(from: Moment) -> Interval {
+    let now = Moment::now();
+    let since = now.saturating_duration_since(from).as_nanos();
+    let rest = BEAT.as_nanos() - since % BEAT.as_nanos();
+    let rest = u64::try_from(rest).map_or(BEAT, std::time::Duration::from_nanos);
+    let mut beats = interval_at(now + rest, BEAT);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    beats
+}
+
 /// Listens to a call until it is over.
-pub async fn listen(tap: Arc<CallTap>, mut end: LineEnd) {
+pub async fn listen(tap: Arc<CallTap>, mut end: LineEnd, beats_from: Moment) {
     let mut grid = Aligner::new(tap.start);
     let mut narrower = Narrower::default();
     let mut taps: Vec<Tap> = Vec::new();
     let mut pauses = Pauses::default();
-    let mut ticks = interval(FRAME_TIME);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut beats = beats(beats_from);
     tap.switch.turn_on();
     let mut begun = false;
     let mut digits = Vec::new();
     loop {
-        let now = ticks.tick().await.into_std();
+        let now = beats.tick().await.into_std();
         // Asked before the line is emptied: what was said before the end is in it.
         let over = tap.switch.over();
         tap.look(&mut taps, &mut pauses);
@@ -325,7 +352,7 @@ pub async fn listen(tap: Arc<CallTap>, mut end: LineEnd) {
         tap.look(&mut taps, &mut pauses);
         for (lane, digit) in digits.drain(..) {
             // Digits are what a pause is for.
-            for tap in taps.iter().filter(|_| !pauses.is_paused()) {
+            for tap in taps.iter().filter(|tap| !pauses.is_paused() && !tap.mute.is_apart()) {
                 tap.queue.push(Item::Digit(lane, digit));
             }
         }
@@ -350,7 +377,7 @@ fn give(mut slot: Slot, taps: &[Tap], pauses: &Pauses, narrower: &mut Narrower) 
     }
     let narrow = taps.iter().any(|tap| tap.narrow).then(|| narrower.slot(&slot));
     let both = Arc::new(Both { wide: slot, narrow });
-    for tap in taps.iter().filter(|tap| both.wide.index >= tap.base) {
+    for tap in taps.iter().filter(|tap| both.wide.index >= tap.base && !tap.mute.is_apart()) {
         tap.queue.push(Item::Slot(tap.mute.of(&both)));
     }
 }

@@ -1,9 +1,9 @@
 //! Whoever may listen to a call: live streams and recordings.
 //!
-//! The law of this room: **a tap never touches the call**. A call's task does one push a frame into
-//! a bounded queue that never waits and wakes nobody (`line`); everything else runs on a thread of
-//! its own, which yields to the media's threads. A consumer that is slow, dead or lying costs its own
-//! bounded queue and nothing else.
+//! The law of this room: **a tap never touches the call**. A call's task copies a frame into a bounded
+//! tray, which never waits and wakes nobody (`line`); everything else runs on a thread of its own
+//! (`thread`), which a call's frame sends off the core, and which empties all trays together, fifty
+//! times a second. A consumer that is slow, dead or lying costs its own bounded queue and nothing else.
 //!
 //! [`Taps`] is what others use: the call's task opens a line, the operator's HTTP and the manager's
 //! events list, start, stop, pause and resume, and whoever delivers events reads them from
@@ -28,6 +28,7 @@ pub mod queue;
 pub mod recorder;
 pub mod spec;
 mod spool;
+mod standing;
 pub mod store;
 pub mod template;
 mod thread;
@@ -41,7 +42,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::time::timeout;
+use tokio::{
+    sync::{Notify, futures::Notified},
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -83,6 +87,10 @@ pub struct Taps {
     forks: Mutex<HashMap<String, Weak<Fork>>>,
     /// Channels of Asterisk that are no calls of the gateway.
     pub channels: Channels,
+    /// All calls are listened to at the same beats, counted from here.
+    beats_from: tokio::time::Instant,
+    /// Told when a call can be listened to.
+    opened: Notify,
 }
 
 impl Taps {
@@ -100,6 +108,8 @@ impl Taps {
             products: Products::default(),
             forks: Mutex::default(),
             channels: Channels::default(),
+            beats_from: tokio::time::Instant::now(),
+            opened: Notify::new(),
         })
     }
 
@@ -157,6 +167,7 @@ impl Taps {
             let what = What::RecordingFailed { recording, reason };
             self.events.tell(TapEvent::now(&tap.facts, what));
         }
+        self.opened.notify_waiters();
         line
     }
 
@@ -237,6 +248,27 @@ impl Taps {
         let calls: Vec<_> = self.calls().values().cloned().collect();
         let found = calls.iter().any(|call| call.mute_stream(id, left, right, on));
         if found { Ok(()) } else { Err(NotThere) }
+    }
+
+    /// Has a stream sent nothing at all, or everything again; what was not sent is a gap and no silence.
+    pub fn set_apart(&self, id: StreamId, on: bool) -> Result<(), NotThere> {
+        let calls: Vec<_> = self.calls().values().cloned().collect();
+        if calls.iter().any(|call| call.set_apart(id, on)) { Ok(()) } else { Err(NotThere) }
+    }
+
+    /// Whether a stream isn't over.
+    pub fn is_up(&self, id: StreamId) -> bool {
+        self.calls().values().any(|call| call.has_stream(id))
+    }
+
+    /// The unique id of the channel that can be listened to, by its name or that id.
+    pub fn channel_id(&self, whom: &Whom) -> Option<String> {
+        self.find(whom).map(|call| call.facts.channel_id.clone())
+    }
+
+    /// Returns when one more call can be listened to than when it was first polled. May return early.
+    pub fn opened(&self) -> Notified<'_> {
+        self.opened.notified()
     }
 
     /// The streams of a call that `by` has started; `None` if there is no such call.

@@ -11,6 +11,8 @@ use crate::media::slot::{NARROW, SLOT};
 
 const LEFT: u8 = 1;
 const RIGHT: u8 = 2;
+/// Nothing at all is sent, not even silence.
+const APART: u8 = 4;
 
 /// Which sides a stream gets silence for; shared by its connections.
 #[derive(Debug, Default)]
@@ -27,9 +29,23 @@ impl Mute {
         }
     }
 
+    /// Sends nothing from now on, or everything again: a stream that is wanted only while its channel
+    /// is in a bridge, and isn't.
+    pub fn set_apart(&self, on: bool) {
+        if on {
+            self.0.fetch_or(APART, Ordering::Relaxed);
+        } else {
+            self.0.fetch_and(!APART, Ordering::Relaxed);
+        }
+    }
+
+    pub fn is_apart(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & APART != 0
+    }
+
     /// A slot as the stream is to hear it.
     pub fn of(&self, both: &Arc<Both>) -> Arc<Both> {
-        let muted = self.0.load(Ordering::Relaxed);
+        let muted = self.0.load(Ordering::Relaxed) & (LEFT | RIGHT);
         if muted == 0 {
             return both.clone();
         }
@@ -77,6 +93,9 @@ mod tests {
         mute.set(true, true, true);
         assert_eq!(heard(&mute), (0, 0));
         mute.set(true, false, false);
-        assert_eq!(heard(&mute), (1, 0));
+        mute.set_apart(true);
+        assert_eq!((heard(&mute), mute.is_apart()), ((1, 0), true));
+        mute.set_apart(false);
+        assert_eq!((heard(&mute), mute.is_apart()), ((1, 0), false));
     }
 }

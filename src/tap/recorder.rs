@@ -29,6 +29,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::{
+    CONFIGURATION,
     call::CallTap,
     event::{self, EventSink, TapEvent, What},
     facts::CallFacts,
@@ -133,8 +134,8 @@ impl Recorder {
         nth: u32,
         by: &str,
     ) -> Result<Arc<Recording>, String> {
-        if self.is_alarmed() {
-            // The last look may be old.
+        if by != CONFIGURATION && self.is_alarmed() {
+            // The last look may be old. A call's own task doesn't wait for a disk: it is told later.
             self.look_at_disk().map_err(|error| error.to_string())?;
         }
         let id = call.id();

@@ -31,6 +31,8 @@ pub struct StreamSpec {
     pub name: String,
     pub dialect: Dialect,
     pub reach: Reach,
+    /// It begins apart: nothing is sent until [`set_apart`](super::Taps::set_apart) says otherwise.
+    pub apart: bool,
 }
 
 /// What is sent, and where.

@@ -139,3 +139,28 @@ test('a call is forked by the dialplan and by the manager, muted, and let alone 
   assert.match(refused.Message, /not in audiofork's "servers"/);
   await house.cli('channel request hangup all');
 });
+
+test('with b nothing is sent while the channel is in no bridge', async () => {
+  const url = `ws://127.0.0.1:${consumer.address().port}/bridged`;
+  await house.cli('channel originate Local/2001@phones extension tone1000@apps');
+  await phone.answers();
+  await phone.hearsTone(1000);
+  const [channel] = (await house.cli('core show channels concise')).split('\n')
+    .map((line) => line.split('!')[0]).filter((name) => name.startsWith('WebSocket/'));
+  const ask = { Channel: channel, WsServer: url, Options: 'D(out)b' };
+  const started = await manager.ask('AudioFork', 'b-1', ask);
+  assert.equal(started.Result, 'Success', JSON.stringify(started));
+  // It is in one: it has the tone.
+  await house.until('it has half a second', () => forks.get('/bridged')?.frames.length > 25);
+
+  // It goes on alone in the dialplan, and hears another tone there.
+  await house.cli(`channel redirect ${channel} apps,tone440,1`);
+  await phone.hearsTone(440);
+  const frames = forks.get('/bridged').frames.length;
+  for (let n = 0; n < 4; n += 1) await phone.hearsTone(440);
+  assert.ok(forks.get('/bridged').frames.length <= frames + 2, 'something was sent outside a bridge');
+  assert.equal(forks.get('/bridged').closed, undefined);
+  assert.ok(shareOf(440, Buffer.concat(forks.get('/bridged').frames), 8000) < 0.2);
+  await house.cli('channel request hangup all');
+  await house.until('it is closed in order', () => forks.get('/bridged').closed === 1000);
+});

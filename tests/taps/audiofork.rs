@@ -194,3 +194,110 @@ async fn a_consumer_that_isn_t_there_is_given_up_as_often_as_r_says() {
     .await;
     assert!(reason.starts_with("can't connect"), "{reason}");
 }
+
+/// The unique id of the channel of a call of these tests.
+const CHANNEL_ID: &str = "1700000000.0";
+
+/// Says an event without waiting for its answer.
+async fn tell(session: &mut Session, name: &str, fields: &[(&str, &str)]) {
+    let mut lines = vec![("UserEvent", name)];
+    lines.extend(fields);
+    session.event("UserEvent", &lines).await;
+}
+
+/// The next answer of the gateway's.
+async fn told(session: &mut Session) -> Action {
+    let action = session.action().await;
+    session.answer(&action, "Success", "").await;
+    assert_eq!((action.name(), action.get("UserEvent")), ("UserEvent", "AudioForkResult"));
+    action
+}
+
+#[tokio::test]
+async fn with_b_something_is_sent_only_while_the_channel_is_in_a_bridge() {
+    let (gateway, mut session) = start(local()).await;
+    let mut consumer = Consumer::start().await;
+    let (mut pbx, mut phone) = talking(&gateway, "2001").await;
+    let url = consumer.url("/in");
+    let fields = [("Channel", CHANNEL), ("WsServer", url.as_str()), ("Options", "D(in)b")];
+    let id = answer(&mut session, "AudioFork", &fields).await.get("AudioForkID").to_owned();
+    // It asks whether it is in a bridge, and is told that it isn't.
+    let asked = session.any_action().await;
+    assert_eq!((asked.name(), asked.get("Variable")), ("Getvar", "BRIDGEPEER"));
+    session.answer(&asked, "Success", "Value: \r\n").await;
+    talk(&mut pbx, &mut phone, 40).await;
+    let sent = || gateway.exchange.taps.list()[0].streams[0].connections[0].sent;
+    assert_eq!(sent(), 0);
+
+    let bridge = |id| [("BridgeUniqueid", "b"), ("BridgeNumChannels", "2"), ("Uniqueid", id)];
+    session.event("BridgeEnter", &bridge("1700000000.99")).await;
+    session.event("BridgeEnter", &bridge(CHANNEL_ID)).await;
+    // Answered behind it, so the event has been heard by then.
+    refusal(&mut session, "StopAudioFork", &[("Channel", "nobody's")]).await;
+    let bridged = talk(&mut pbx, &mut phone, 40).await;
+    session.event("BridgeLeave", &bridge(CHANNEL_ID)).await;
+    refusal(&mut session, "StopAudioFork", &[("Channel", "nobody's")]).await;
+    // A beat that had begun is over.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let left = sent();
+    assert!(left > 0 && left <= bridged.slots as u64 + HELD as u64, "{left} of {bridged:?}");
+    talk(&mut pbx, &mut phone, 40).await;
+    assert_eq!(sent(), left, "something was sent outside the bridge");
+
+    let one = [("Channel", CHANNEL), ("AudioForkID", id.as_str())];
+    assert_eq!(answer(&mut session, "StopAudioFork", &one).await.get("Result"), "Success");
+    let connection = soon("the connection's end", consumer.connections.recv()).await.unwrap();
+    assert!(connection.closed_in_order);
+    assert_eq!(connection.frames as u64, left);
+    assert!(usual_share(&samples(&connection.audio), AGENT, 8_000) > 0.5);
+}
+
+#[tokio::test]
+async fn on_a_call_that_rings_a_stream_begins_with_the_answer() {
+    let (gateway, mut session) = start(local()).await;
+    let mut consumer = Consumer::start().await;
+    let mut phone = Phone::ready(&gateway, "2001").await;
+    let mut pbx = Pbx::dial(&gateway, "2001").await;
+    phone.expect("RINGING").await;
+    let url = consumer.url("/in");
+    let fields = [
+        ("Channel", CHANNEL),
+        ("WsServer", url.as_str()),
+        ("Options", "D(in)"),
+        ("ActionID", "early"),
+    ];
+    tell(&mut session, "AudioFork", &fields).await;
+    // What comes behind it is answered first.
+    let other = answer(&mut session, "StopAudioFork", &[("Channel", "nobody's")]).await;
+    assert_eq!(other.get("Message"), "No such channel");
+    phone.say("ANSWER").await;
+    pbx.expect("ANSWER").await;
+    let started = told(&mut session).await;
+    assert_eq!((started.get("Result"), started.get("RequestID")), ("Success", "early"));
+    talk(&mut pbx, &mut phone, 30).await;
+    pbx.hang_up().await;
+    let connection = soon("the connection's end", consumer.connections.recv()).await.unwrap();
+    assert!(connection.closed_in_order);
+    assert!(usual_share(&samples(&connection.audio), AGENT, 8_000) > 0.5);
+}
+
+#[tokio::test]
+async fn what_waits_for_an_answer_ends_with_the_call_or_is_stopped() {
+    let (gateway, mut session) = start(local()).await;
+    let mut phone = Phone::ready(&gateway, "2001").await;
+    let mut pbx = Pbx::dial(&gateway, "2001").await;
+    phone.expect("RINGING").await;
+    let fields = [("Channel", CHANNEL), ("WsServer", "ws://127.0.0.1:1/"), ("Options", "")];
+    tell(&mut session, "AudioFork", &fields).await;
+    tell(&mut session, "StopAudioFork", &[("Channel", CHANNEL)]).await;
+    let mut told_of = [told(&mut session).await, told(&mut session).await];
+    told_of.sort_by_key(|action| action.get("Request") == "StopAudioFork");
+    assert_eq!(told_of[0].get("Message"), "stopped before the call was answered");
+    assert_eq!((told_of[1].get("Request"), told_of[1].get("Result")), ("StopAudioFork", "Success"));
+
+    tell(&mut session, "AudioFork", &fields).await;
+    refusal(&mut session, "StopAudioFork", &[("Channel", "nobody's")]).await;
+    pbx.hang_up().await;
+    let refused = told(&mut session).await;
+    assert_eq!(refused.get("Message"), "the call ended before it was answered");
+}

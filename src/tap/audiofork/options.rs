@@ -21,7 +21,7 @@ pub struct Options {
     pub timeout: Option<u32>,
     /// Tries in a row that may fail.
     pub attempts: Option<u32>,
-    /// Only while the channel is bridged. Here a channel that is tapped is in a call, so it is.
+    /// Only while the channel is bridged.
     pub bridged: bool,
     /// `T(…)`: TLS. Here the URL says that.
     pub tls: bool,

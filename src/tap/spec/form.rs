@@ -71,7 +71,7 @@ impl StreamForm {
         match dialect {
             Some(dialect) if faults.0.is_empty() => {
                 let name = if self.name.is_empty() { dialect.name() } else { &self.name };
-                Ok(StreamSpec { name: name.to_owned(), dialect, reach })
+                Ok(StreamSpec { name: name.to_owned(), dialect, reach, apart: false })
             }
             _ => Err(faults.0),
         }
