@@ -5,7 +5,7 @@
 //! A lower nice value alone doesn't do: the system lets whoever runs finish his slice of a millisecond
 //! or more first. Only who stands in the class of idle work is sent off the core by a frame that comes.
 //! But nobody comes back from there without privileges. So there are two threads, and one of them
-//! drives the runtime: the last one while the machine has time for it ([`super::standing`]), else the
+//! drives the runtime: the last one while the machine has time to spare ([`super::standing`]), else the
 //! low one, which waits meanwhile.
 
 use std::{future::Future, io, thread};
@@ -22,12 +22,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use super::standing::{BEAT, Place, Standing};
+use super::standing::{BEAT, Place, Standing, Time};
 
 /// Threads that may wait for a disk or a name server at a time.
 const BLOCKING: usize = 32;
 /// How much below the media's threads the low one is.
 const NICE: i32 = 5;
+/// Beats from one look at the machine's time to the next: a second.
+const LOOK_EVERY: u32 = 50;
 
 /// The runtime; dropping it ends every task on it without waiting.
 #[derive(Debug)]
@@ -95,13 +97,17 @@ fn drive(runtime: &Runtime, stop: &CancellationToken) {
 async fn stand(standing: &mut Standing, place: Place, stop: &CancellationToken) {
     let mut beats = interval(BEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    let (mut time, mut spare) = (Time::default(), false);
+    for beat in (0..LOOK_EVERY).cycle() {
+        if beat == 0 {
+            spare = std::fs::read_to_string("/proc/stat").is_ok_and(|stat| time.look(&stat));
+        }
         let due = tokio::select! {
             () = stop.cancelled() => return,
             due = beats.tick() => due,
         };
         let late = Instant::now().saturating_duration_since(due);
-        if standing.beat(late) != place {
+        if standing.beat(late, spare) != place {
             return;
         }
     }
