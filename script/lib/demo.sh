@@ -73,10 +73,11 @@ CNF
   printf '%s\n' "$names" >"$dir/certificate.names"
 }
 
-# configure DIR here|everywhere : listens for browsers on loopback only, or on
-# every address of this machine.
+# configure DIR here|everywhere : chooses ports, and what else both programs have
+# to know; listens for browsers on loopback only, or on every address of this machine.
 configure() {
-  local dir=$1 reach=$2 bind='' name origins=''
+  local dir=$1 reach=$2 name
+  bind='' origins=''
   local -a names=(localhost 127.0.0.1)
   have openssl || apt_install openssl
   mkdir -p "$dir"
@@ -96,6 +97,21 @@ configure() {
   if [ ! -s "$dir/secret" ]; then
     (umask 077 && random_hex 32 >"$dir/secret")
   fi
+  cat >"$dir/gag_groups.json" <<'GROUPS'
+{
+    "G01": { "strategy": "sequential", "members": ["2001", "2002"], "timeout": 10 },
+    "G02": { "strategy": "ringall", "members": ["2001", "2002"], "timeout": 30 }
+}
+GROUPS
+  printf '%s\n' "GATEWAY=$gateway_bin" "BROWSER_PORT=$browser_port" "ADMIN_PORT=$admin_port" \
+    "ASTERISK_PORT=$asterisk_port" >"$dir/demo.env"
+}
+
+rig_value() { sed -n "s/^$2=//p" "$1/asterisk/rig.env"; }
+
+# write_settings DIR : the gateway's file; Asterisk runs, and has said where its manager is.
+write_settings() {
+  local dir=$1
   # Browsers of this machine and of the private networks that it may be in.
   (
     umask 077
@@ -112,18 +128,13 @@ configure() {
     "allowed_browser_ips": ["127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"],
     "allowed_origins": [$origins],
     "jwt_secret": "$(cat "$dir/secret")",
+    "call_waiting": true,
+    "ami": { "host": "127.0.0.1", "port": $(rig_value "$dir" AMI_PORT), "username": "goastgateway", "secret": "$(rig_value "$dir" AMI_SECRET)" },
+    "dial": { "context": "from-phones", "connection": "ws-ext-endpoint", "allow": "20\\\\d\\\\d|6\\\\d\\\\d" },
     "log_level": "INFO"
 }
 CONFIG
   )
-  cat >"$dir/gag_groups.json" <<'GROUPS'
-{
-    "G01": { "strategy": "sequential", "members": ["2001", "2002"], "timeout": 10 },
-    "G02": { "strategy": "ringall", "members": ["2001", "2002"], "timeout": 30 }
-}
-GROUPS
-  printf '%s\n' "GATEWAY=$gateway_bin" "BROWSER_PORT=$browser_port" "ADMIN_PORT=$admin_port" \
-    "ASTERISK_PORT=$asterisk_port" >"$dir/demo.env"
 }
 
 # http_status PORT PATH : 200, 503, or nothing when nobody answers.
@@ -187,9 +198,10 @@ run_demo() {
   trap 'trap - INT TERM; say "Stopping."; end_both "$home"' EXIT
   trap 'exit 0' INT TERM HUP
   configure "$home" everywhere
-  step "Starting the gateway and Asterisk"
-  start_gateway "$home"
+  step "Starting Asterisk and the gateway"
   start_asterisk "$home"
+  write_settings "$home"
+  start_gateway "$home"
   cat >&2 <<HELP
 
 The demo runs. Open this link in a browser on this machine; it logs in as 2001:
@@ -203,6 +215,10 @@ that is expected here; go on. Allow the microphone. Then, in a second terminal:
 
   script/demo call 2001      rings it, and speech is played
   script/demo echo 2001      rings it, and you hear yourself
+  script/demo link 2002      a link for a second phone
+
+Or call out: 600 sends back what you say, 611 answers with a tone, 612 is busy, and
+2002 is the second phone. Hold, transfer and keys work, too.
 
 Logs: $home/gateway.log and $home/asterisk/log/messages. Ctrl-C stops it all.
 
@@ -228,19 +244,26 @@ watch_over() {
 
 # in_words LINE : a line of ended.log as one says it to a person.
 in_words() {
-  local word dialled='' dialstatus='' talk_ms=0
+  local word dialled='' dialstatus='' cause='' talk_ms=0
   for word in $1; do
     case $word in
       dialled=*) dialled=${word#*=} ;;
       dialstatus=*) dialstatus=${word#*=} ;;
+      hangupcause=*) cause=${word#*=} ;;
       talk_ms=*) talk_ms=${word#*=} ;;
     esac
   done
   case $dialstatus in
     ANSWER) echo "$dialled answered and talked for $((talk_ms / 1000)).$((talk_ms % 1000 / 100)) s" ;;
     CANCEL) echo "$dialled did not answer before the caller gave up" ;;
-    NOANSWER) echo "$dialled did not answer: nobody is logged in there, it is busy, it declined, or it rang in vain" ;;
-    CHANUNAVAIL) echo "$dialled could not be rung: Asterisk does not reach the gateway" ;;
+    NOANSWER) echo "$dialled did not answer" ;;
+    BUSY) echo "$dialled declined, or is in another call" ;;
+    CHANUNAVAIL)
+      case $cause in
+        20) echo "$dialled could not be rung: nobody is there" ;;
+        *) echo "$dialled could not be rung: Asterisk does not reach the gateway (cause $cause)" ;;
+      esac
+      ;;
     *) echo "$dialled: $dialstatus" ;;
   esac
 }
@@ -321,9 +344,10 @@ check() {
   trap "trap - INT TERM; end_both '$dir'" EXIT
   trap 'exit 130' INT TERM HUP
   configure "$dir" here
-  step "Starting the gateway and Asterisk"
-  start_gateway "$dir"
+  step "Starting Asterisk and the gateway"
   start_asterisk "$dir"
+  write_settings "$dir"
+  start_gateway "$dir"
 
   say ""
   say "A call from Asterisk's Echo(), JSON way: what the phone says has to come back"
