@@ -211,7 +211,7 @@ fn recording(item: &Item) -> Option<Recordings> {
     let section = Section::new(item.sheet, item.object(RECORDING)?, RECORDING_KEYS);
     let when = choice(&section, "when", &[("always", true), ("asked", false)]);
     let spool = text(&section, "spool", SPOOL);
-    let min_free = whole(&section, "min_free_mib", 1..=1_048_576, MIN_FREE_MIB);
+    let min_free = whole(&section, "min_free_mib", 0..=1_048_576, MIN_FREE_MIB);
     let prefix = text(&section, "prefix", "").filter(|prefix| {
         let good = prefix.len() <= 200
             && !prefix.contains(|c: char| c.is_control() || "\\?#%*\"<>|".contains(c))

@@ -1,7 +1,7 @@
 //! Any channel of Asterisk through ARI: content, every ending, refusals and losses. What is left in
 //! Asterisk afterwards is looked at each time.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use goastgateway::tap::{
     StartError, Taps,
@@ -9,7 +9,14 @@ use goastgateway::tap::{
     facts::{Side, StreamId},
     spec::{StreamForm, StreamSpec},
 };
+use rustls::{
+    ServerConfig,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
 use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 use crate::{
     consumer::{Boor, Consumer, Rude as RudeConsumer},
@@ -147,6 +154,69 @@ async fn configured_streams_are_for_channels_only_where_they_name_channels() {
     names.sort();
     assert_eq!(names, ["phones", "raw"]);
     let _ = (asked, Side::Mix);
+}
+
+/// What stands in front of Asterisk's HTTP and speaks TLS; gives its address.
+async fn behind_tls(ari: &Ari, cert: &std::path::Path, key: &std::path::Path) -> SocketAddr {
+    let chain = vec![CertificateDer::from_pem_file(cert).unwrap()];
+    let key = PrivateKeyDer::from_pem_file(key).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, asterisk) = (listener.local_addr().unwrap(), ari.address);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let (Ok(mut near), Ok(mut far)) =
+                    (acceptor.accept(stream).await, TcpStream::connect(asterisk).await)
+                else {
+                    return;
+                };
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn ari_over_https_is_trusted_by_its_authority_and_by_nobody_else() {
+    let ari = Ari::start().await;
+    let mut consumer = Consumer::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = crate::support::write_certificate(folder.path());
+    let address = behind_tls(&ari, &cert, &key).await;
+    let url = json!(format!("https://localhost:{}", address.port()));
+    let secure = |config: &mut Value| {
+        config["ari"]["url"] = url.clone();
+        config["ari"]["ca_file"] = json!(cert);
+    };
+    let gateway = ari.gateway(secure).await;
+    let stream = listen(&gateway.exchange.taps, TARGET_NAME, &consumer).await.unwrap();
+    let sent = || gateway.exchange.taps.list()[0].streams[0].connections[0].sent;
+    until("audio", || sent() > 20).await;
+    gateway.exchange.taps.stop_stream(stream).unwrap();
+    let connection = soon("the connection's end", consumer.connections.recv()).await.unwrap();
+    assert!(connection.frames > 20);
+    nothing_is_left(&ari).await;
+    drop(gateway);
+
+    // Without its authority nobody is asked anything, and nobody gets the password.
+    let asked = ari.requests().len();
+    let strict = |config: &mut Value| {
+        config["ari"] = ari.settings();
+        config["ari"]["url"] = url.clone();
+    };
+    let gateway = Gateway::with(strict, json!({})).await;
+    let refused = listen(&gateway.exchange.taps, TARGET_NAME, &consumer).await;
+    assert!(refused.is_err(), "{refused:?}");
+    assert_eq!(ari.requests().len(), asked);
 }
 
 #[tokio::test]

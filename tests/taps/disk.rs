@@ -84,3 +84,54 @@ async fn a_disk_without_a_byte_left_ends_recordings_until_there_is_room_and_no_c
     pbx.hang_up().await;
     assert_accounted(&mut feed, &talk).await;
 }
+
+#[tokio::test]
+async fn a_disk_that_is_full_in_the_middle_of_a_write_ends_the_recording_with_the_write_before() {
+    let Some(disk) = SmallDisk::mount(8) else { return };
+    let kept = tempfile::tempdir().unwrap();
+    let (spool, kept) = (disk.path().join("spool"), kept.path().to_owned());
+    let settings = json!({ "spool": spool, "directory": kept, "min_free_mib": 0 });
+    let gateway = Gateway::with(|config| config["recording"] = settings, json!({})).await;
+    let mut feed = gateway.exchange.feed.subscribe("test");
+    let taps = gateway.exchange.taps.clone();
+    let mut events = taps.take_events().unwrap();
+    let (mut pbx, mut phone) = talking(&gateway, "2001").await;
+    let id = taps.list()[0].facts.call_id;
+    let voices = |n: usize| (voice(AGENT, LOUD, n), voice(CALLER, LOUD, n));
+    let mut conversation = Conversation::new(voices);
+    let growing = spool.join(format!("{id}.wav"));
+    let seconds = || std::fs::metadata(&growing).map_or(0, |file| file.len() / 64_000);
+    while seconds() < 1 {
+        assert!(conversation.go_on(&mut pbx, &mut phone, 5).await.said < 2_000, "it doesn't grow");
+    }
+    // Room for two pages: less than what is written at once.
+    let rest = disk.path().join("rest");
+    std::fs::write(&rest, [7; 8192]).unwrap();
+    disk.fill();
+    std::fs::remove_file(&rest).unwrap();
+    let mut told = Vec::new();
+    while !told.iter().any(|event: &TapEvent| is_failed(&event.what)) {
+        assert!(conversation.go_on(&mut pbx, &mut phone, 5).await.said < 2_000, "{told:?}");
+        while let Ok(event) = events.0.try_recv() {
+            told.push(event);
+        }
+    }
+    let failed = told.iter().find(|event| is_failed(&event.what)).unwrap();
+    let What::RecordingFailed { reason, .. } = &failed.what else { unreachable!() };
+    assert!(reason.contains("No space left"), "{reason}");
+    assert!(taps.is_disk_full());
+    // What there was before is stored, whole.
+    let file = kept.join(format!("{id}.wav"));
+    until("the recording's place", || file.exists()).await;
+    let length = std::fs::metadata(&file).unwrap().len();
+    let mut reader = hound::WavReader::open(&file).unwrap();
+    assert_eq!(length, 44 + 4 * u64::from(reader.duration()));
+    assert!(reader.duration() >= 16_000 && reader.duration().is_multiple_of(320));
+    let all: Vec<i16> = reader.samples().map(Result::unwrap).collect();
+    let left: Vec<i16> = all.iter().copied().step_by(2).collect();
+    assert!(usual_share(&left, AGENT, 16_000) > 0.4);
+
+    let talk = conversation.go_on(&mut pbx, &mut phone, 5).await;
+    pbx.hang_up().await;
+    assert_accounted(&mut feed, &talk).await;
+}

@@ -373,6 +373,55 @@ async fn a_store_that_is_away_and_back_loses_nothing_and_gives_any_part_of_a_rec
 }
 
 #[tokio::test]
+#[ignore = "takes two minutes: cargo test --test taps a_minute -- --ignored"]
+async fn a_store_that_is_away_for_a_minute_has_everything_a_minute_later() {
+    const AWAY: Duration = Duration::from_secs(60);
+    let Some(program) = S3::program() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (port, bucket) = (free_port(), folder.path().join("s3"));
+    let spool = folder.path().join("spool");
+    let waiting = || std::fs::read_dir(&spool).map_or(0, Iterator::count);
+    let store = S3::start(&program, port, &bucket);
+    let gateway = process(folder.path(), &format!("http://127.0.0.1:{port}")).await;
+    let at_rest = waiting();
+    // One before it goes, one that it goes away in, and one while it is away.
+    let (mut pbx, mut phone) = talking(&gateway.doors, "2001").await;
+    talk(&mut pbx, &mut phone, 50).await;
+    pbx.hang_up().await;
+    until("the first recording's place", || waiting() == at_rest).await;
+    let (mut pbx, mut phone) = talking(&gateway.doors, "2002").await;
+    talk(&mut pbx, &mut phone, 50).await;
+    drop(store);
+    let gone = Instant::now();
+    talk(&mut pbx, &mut phone, 50).await;
+    pbx.hang_up().await;
+    let (mut pbx, mut phone) = talking(&gateway.doors, "2003").await;
+    let last = talk(&mut pbx, &mut phone, 50).await;
+    pbx.hang_up().await;
+    tokio::time::sleep_until(gone + AWAY).await;
+    assert!(waiting() > at_rest, "it is away");
+
+    let _store = S3::start(&program, port, &bucket);
+    let back = Instant::now();
+    while waiting() > at_rest {
+        assert!(back.elapsed() < 2 * AWAY, "{} files wait", waiting());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    println!("all is stored {:.1} s after it is back", back.elapsed().as_secs_f64());
+    let objects = std::fs::read_dir(bucket.join("calls/originalAudio")).unwrap();
+    let objects = objects.map(|entry| entry.unwrap().path());
+    let files: Vec<_> =
+        objects.filter(|path| path.to_string_lossy().ends_with("._S3rver_object")).collect();
+    assert_eq!(files.len(), 3, "{files:?}");
+    for file in files {
+        let (left, right) = read(&file);
+        assert!(left.len() / 320 + HELD + last.stall >= 50);
+        assert!(usual_share(&left, AGENT, 16_000) > 0.4);
+        assert!(usual_share(&right, CALLER, 16_000) > 0.4);
+    }
+}
+
+#[tokio::test]
 async fn chime_s_recorder_gets_its_four_events_and_its_file() {
     use std::io::BufRead;
 
