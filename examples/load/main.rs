@@ -12,8 +12,10 @@ mod consumer;
 mod files;
 mod frame;
 mod link;
+mod playout;
 mod stats;
 mod table;
+mod tries;
 mod world;
 #[path = "../../benches/floor/ws.rs"]
 mod ws;

@@ -4,6 +4,10 @@ use std::{fs, io::Read, io::Write, net::TcpStream};
 
 use serde_json::{Map, Value, json};
 
+/// How late the load may be at its p99 before a run counts as disturbed, in milliseconds: a tenth
+/// of a frame.
+pub const LATE: f64 = 2.0;
+
 /// Times in microseconds, exact to one below 100 ms.
 pub struct Times {
     fine: Vec<u32>,

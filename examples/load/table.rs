@@ -7,9 +7,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-/// How late the load may be at its p99 before a run counts as disturbed, in milliseconds: a tenth
-/// of a frame.
-const LATE: f64 = 2.0;
+use crate::stats::LATE;
 
 /// One figure of one case: what the gateway's runs and the floor's gave, in the order of the runs.
 struct Row {

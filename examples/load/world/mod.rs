@@ -3,6 +3,8 @@
 //! Everything that is due has a time of its own, spread over the 20 ms, and how late it was done is
 //! recorded: whether the gateway or this program was the bottleneck shows in the report.
 
+mod heard;
+
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
@@ -15,16 +17,14 @@ use std::{
 
 use rustix::{
     buffer::spare_capacity,
-    event::{
-        Timespec,
-        epoll::{self, EventFlags},
-    },
+    event::{Timespec, epoll},
 };
 use rustls::ClientConfig;
 
 use crate::{
     frame::{self, FRAME_BYTES, Facts, Heard},
     link::Link,
+    playout::Playout,
     stats::Times,
     ws,
 };
@@ -48,8 +48,11 @@ pub struct Setup {
 /// What was counted and measured in all.
 #[derive(Default)]
 pub struct Tally {
+    /// From the phone to Asterisk's door.
     pub up: Times,
     pub down: Times,
+    /// How late Asterisk plays the phone's frames (`playout`).
+    pub playout: Times,
     pub late: Times,
     pub ring: Times,
     pub answer: Times,
@@ -93,7 +96,7 @@ enum Role {
         answered_at: u64,
     },
     /// Asterisk's; its queue is played at 50 frames a second from a tick of its own.
-    Leg { dialled: String, started_at: u64, queue: u64, tick: u64 },
+    Leg { dialled: String, started_at: u64, playout: Playout },
 }
 
 struct Peer {
@@ -181,7 +184,8 @@ impl World {
         );
         let index = self.peers.len();
         let link = Link::open(&self.epoll, index as u64, self.setup.asterisk, None, &request)?;
-        self.add(link, Role::Leg { dialled, started_at: 0, queue: 0, tick: 0 });
+        let playout = Playout::new(spread(index), self.now());
+        self.add(link, Role::Leg { dialled, started_at: 0, playout });
         for ext in rings {
             self.legs.insert(ext, index);
         }
@@ -264,169 +268,6 @@ impl World {
         }
     }
 
-    fn ready(&mut self, index: usize, flags: EventFlags, scratch: &mut [u8]) {
-        let Some(mut peer) = self.peers[index].take() else { return };
-        if flags.contains(EventFlags::OUT) {
-            let _ = peer.link.flush(&self.epoll);
-        }
-        let mut alive = true;
-        let mut got = Vec::new();
-        if flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
-            alive = peer.link.readable(&self.epoll, scratch, |opcode, payload| match opcode {
-                0 => got.push(Got::Upgraded),
-                ws::TEXT => got.push(Got::Text(String::from_utf8_lossy(payload).into_owned())),
-                ws::BINARY => got.push(Got::Audio(frame::read(payload))),
-                ws::PING => got.push(Got::Ping(payload.to_vec())),
-                _ => {}
-            });
-        }
-        let now = self.now();
-        for got in got {
-            match got {
-                Got::Audio(heard) => self.audio(index, &mut peer, heard, now),
-                Got::Ping(payload) => {
-                    peer.link.send(&self.epoll, &mut self.out, ws::PONG, &payload);
-                }
-                Got::Upgraded => self.upgraded(index, &mut peer, now),
-                Got::Text(text) => self.text(index, &mut peer, &text, now),
-            }
-        }
-        if alive {
-            self.peers[index] = Some(peer);
-        } else {
-            self.closed(index, &peer);
-        }
-    }
-
-    fn upgraded(&mut self, index: usize, peer: &mut Peer, now: u64) {
-        let text = match &mut peer.role {
-            // An answer to no call is answered by HANGUP: a round trip through the phone's task.
-            Role::Phone { .. } => "ANSWER".to_owned(),
-            Role::Leg { dialled, started_at, .. } => {
-                *started_at = now;
-                format!(
-                    "{{\"event\":\"MEDIA_START\",\"connection_id\":\"bench\",\
-                     \"channel\":\"WebSocket/bench/{index:#x}\",\"channel_id\":\"1700000000.{index}\",\
-                     \"format\":\"slin16\",\"optimal_frame_size\":640,\"ptime\":20,\
-                     \"channel_variables\":{{\"WS_EXTEN\":\"{dialled}\"}}}}"
-                )
-            }
-        };
-        peer.link.send(&self.epoll, &mut self.out, ws::TEXT, text.as_bytes());
-    }
-
-    fn text(&mut self, index: usize, peer: &mut Peer, text: &str, now: u64) {
-        match (&mut peer.role, text) {
-            (Role::Phone { ext, over, answered_at, .. }, "RINGING") => {
-                self.tally.rung += 1;
-                *over = false;
-                let leg = self.legs.get(ext).copied();
-                if let Some(Some(leg)) = leg.map(|leg| self.peers[leg].as_mut())
-                    && let Role::Leg { started_at, .. } = leg.role
-                {
-                    self.tally.ring.add(now - started_at);
-                    if self.manner.answers {
-                        leg.other = Some(index);
-                        *answered_at = now;
-                        peer.link.send(&self.epoll, &mut self.out, ws::TEXT, b"ANSWER");
-                    }
-                }
-            }
-            (Role::Phone { ext, ready, over, .. }, "HANGUP") => {
-                if *ready {
-                    self.tally.told_over += 1;
-                    *over = true;
-                    peer.voice = None;
-                    if self.legs.get(ext).is_none_or(|leg| self.peers[*leg].is_none()) {
-                        self.idle_again.push(*ext);
-                    }
-                } else {
-                    *ready = true;
-                    self.tally.logins += 1;
-                }
-            }
-            (Role::Leg { queue, tick, .. }, command) => {
-                if command.contains("GET_STATUS") {
-                    play(index, queue, tick, now);
-                    let status = format!(
-                        "{{\"event\":\"STATUS\",\"channel_id\":\"1700000000.{index}\",\
-                         \"queue_length\":{queue},\"xon_level\":800,\"xoff_level\":900,\
-                         \"queue_full\":false,\"bulk_media\":false,\"media_paused\":false}}"
-                    );
-                    peer.link.send(&self.epoll, &mut self.out, ws::TEXT, status.as_bytes());
-                } else if command.contains("FLUSH_MEDIA") {
-                    *queue = 0;
-                } else if command.contains("ANSWER") {
-                    self.answered(index, peer, now);
-                } else if command.contains("HANGUP") {
-                    peer.voice = None;
-                    let code = 1000u16.to_be_bytes();
-                    peer.link.send(&self.epoll, &mut self.out, ws::CLOSE, &code);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn answered(&mut self, index: usize, leg: &mut Peer, now: u64) {
-        let Some(other) = leg.other else { return };
-        let manner = self.manner;
-        let Some(phone) = &mut self.peers[other] else { return };
-        let Role::Phone { answered_at, .. } = phone.role else { return };
-        self.tally.answered += 1;
-        self.tally.answer.add(now - answered_at);
-        phone.other = Some(index);
-        (phone.expects, leg.expects) = (0, 0);
-        let voice = |call, every| Some(Voice { call, seq: 0, every, pauses: manner.pauses });
-        leg.voice = voice(index as u32, FRAME_NS);
-        phone.voice = voice(index as u32 | UPWARD, manner.phone_every[index % 2]);
-        self.at(now + spread(index), Due::Speak(index));
-        self.at(now + PHONE_PAUSE + spread(other + 7 * index), Due::Speak(other));
-        if manner.talk > 0 {
-            let end = now + manner.talk + spread(index);
-            self.at(end - 300 * MS, Due::Hush(index));
-            self.at(end - 300 * MS, Due::Hush(other));
-            let by_leg = self.tally.answered.is_multiple_of(2);
-            self.at(end, if by_leg { Due::LegHangsUp(index) } else { Due::PhoneHangsUp(other) });
-        }
-    }
-
-    fn audio(&mut self, index: usize, peer: &mut Peer, heard: Heard, now: u64) {
-        let is_leg = if let Role::Leg { queue, tick, .. } = &mut peer.role {
-            play(index, queue, tick, now);
-            *queue += 1;
-            self.tally.queue_max = self.tally.queue_max.max(*queue);
-            self.tally.queue_sum += *queue;
-            self.tally.queue_seen += 1;
-            true
-        } else {
-            false
-        };
-        let facts = match heard {
-            Heard::Ours(facts) => facts,
-            Heard::Silence => {
-                self.tally.silence += 1;
-                return;
-            }
-            Heard::Corrupt => {
-                self.tally.corrupt += 1;
-                return;
-            }
-        };
-        let mine = if is_leg { index as u32 | UPWARD } else { peer.other.unwrap_or(0) as u32 };
-        if facts.call != mine {
-            self.tally.corrupt += 1;
-            return;
-        }
-        self.tally.got += 1;
-        if facts.seq < peer.expects {
-            self.tally.reordered += 1;
-        }
-        peer.expects = facts.seq + 1;
-        let delay = now.saturating_sub(facts.sent_ns);
-        if is_leg { self.tally.up.add(delay) } else { self.tally.down.add(delay) }
-    }
-
     fn do_due(&mut self, what: Due, at: u64) {
         match what {
             Due::Speak(index) => self.speak(index, at),
@@ -454,27 +295,6 @@ impl World {
         self.at(at + every, Due::Speak(index));
     }
 
-    fn closed(&mut self, index: usize, peer: &Peer) {
-        match &peer.role {
-            Role::Phone { ext, .. } => {
-                self.tally.phones_lost += 1;
-                self.phones.remove(ext);
-            }
-            Role::Leg { .. } => {
-                self.tally.legs_closed += 1;
-                let over = self.legs.extract_if(|_, leg| *leg == index);
-                let over: Vec<u32> = over.map(|(ext, _)| ext).collect();
-                for ext in over {
-                    // Idle again when it was told so, too.
-                    let phone = self.phones.get(&ext).and_then(|p| self.peers[*p].as_ref());
-                    if phone.is_some_and(|p| matches!(p.role, Role::Phone { over: true, .. })) {
-                        self.idle_again.push(ext);
-                    }
-                }
-            }
-        }
-    }
-
     fn at(&mut self, at: u64, what: Due) {
         self.due.push(Reverse((at, what)));
     }
@@ -492,13 +312,6 @@ const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocke
 /// Somewhere in the 20 ms, the same for the same peer.
 fn spread(index: usize) -> u64 {
     (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) % FRAME_NS
-}
-
-/// What Asterisk has played since it last looked.
-fn play(index: usize, queue: &mut u64, tick: &mut u64, now: u64) {
-    let ticks = (now + spread(index)) / FRAME_NS;
-    *queue = queue.saturating_sub(ticks - *tick);
-    *tick = ticks;
 }
 
 fn token(ext: u32, secret: &str) -> String {
