@@ -104,7 +104,7 @@ async fn call(accepted: Accepted, context: LegContext, place: Arc<Place>) {
     let Some(wire) = accepted.wire(max_message).await else { return };
     let id = CallId::from_uuid(uuid::Uuid::new_v4());
     let taps = context.exchange.taps.clone();
-    let leg = Box::pin(Leg::new(wire, id, context).run()).await;
+    let leg = Leg::new(wire, id, context).run().await;
     if let Some((wire, ear)) = leg {
         // Not among the calls: a stop doesn't wait for whoever listens.
         let stop = taps.stopping();

@@ -6,13 +6,14 @@
 
 use std::time::Duration;
 
-use tokio::sync::mpsc::{self, OwnedPermit};
-
 use super::{
     PHONE_MAILBOX,
     line::{PassedOn, PhoneCommand},
 };
-use crate::call::{CallId, Extension, LoginId};
+use crate::{
+    call::{CallId, Extension, LoginId},
+    net::mailbox,
+};
 
 /// A request of a phone's that Asterisk's manager has to carry out.
 #[derive(Debug)]
@@ -92,7 +93,7 @@ impl Refused {
 pub struct Answer {
     /// The phone's own number for the request.
     request: u64,
-    place: Option<OwnedPermit<PhoneCommand>>,
+    place: Option<mailbox::Place<PhoneCommand>>,
 }
 
 /// What came back.
@@ -104,8 +105,8 @@ pub struct Answered {
 
 impl Answer {
     /// Reserves the place; `None` if the phone has too many requests under way.
-    pub fn reserve(request: u64, commands: &mpsc::Sender<PhoneCommand>) -> Option<Self> {
-        let place = commands.clone().try_reserve_owned().ok()?;
+    pub fn reserve(request: u64, commands: &mailbox::Sender<PhoneCommand>) -> Option<Self> {
+        let place = commands.reserve()?;
         Some(Self { request, place: Some(place) })
     }
 
@@ -130,7 +131,7 @@ impl Drop for Answer {
 
 /// The reserved place for what becomes of a caller whom a phone passes on.
 #[derive(Debug)]
-pub struct OutcomePlace(OwnedPermit<PhoneCommand>);
+pub struct OutcomePlace(mailbox::Place<PhoneCommand>);
 
 impl OutcomePlace {
     /// What must stay free of a mailbox: outcomes take minutes, and new calls need places, too.
@@ -138,11 +139,11 @@ impl OutcomePlace {
 
     /// Reserves it; `None` where so many callers of this phone are on their way, or so much waits
     /// for its task, that the mailbox is half taken. Then this one's outcome is not told.
-    pub fn reserve(commands: &mpsc::Sender<PhoneCommand>) -> Option<Self> {
-        if commands.capacity() <= Self::LEFT_FREE {
+    pub fn reserve(commands: &mailbox::Sender<PhoneCommand>) -> Option<Self> {
+        if commands.free() <= Self::LEFT_FREE {
             return None;
         }
-        commands.clone().try_reserve_owned().ok().map(Self)
+        commands.reserve().map(Self)
     }
 
     /// That has become of the caller. A phone that has left isn't told.
@@ -158,7 +159,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_outcome_has_its_place_however_full_the_mailbox_is_by_then() {
-        let (commands, mut mailbox) = mpsc::channel(PHONE_MAILBOX);
+        let (commands, mut mailbox) = mailbox::mailbox(PHONE_MAILBOX);
         let place = OutcomePlace::reserve(&commands).expect("room");
         while commands.try_send(PhoneCommand::PresenceChanged).is_ok() {}
         let call = CallId::from_uuid(uuid::Uuid::from_u128(1));
@@ -174,7 +175,7 @@ mod tests {
 
     #[test]
     fn callers_on_their_way_leave_room_for_calls() {
-        let (commands, _mailbox) = mpsc::channel(PHONE_MAILBOX);
+        let (commands, _mailbox) = mailbox::mailbox(PHONE_MAILBOX);
         let places: Vec<_> = (0..1000).map_while(|_| OutcomePlace::reserve(&commands)).collect();
         assert_eq!(places.len(), PHONE_MAILBOX - OutcomePlace::LEFT_FREE);
         assert!(Answer::reserve(1, &commands).is_some());
@@ -184,7 +185,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_that_is_lost_is_answered_all_the_same() {
-        let (commands, mut mailbox) = mpsc::channel(1);
+        let (commands, mut mailbox) = mailbox::mailbox(1);
         let answer = Answer::reserve(7, &commands).expect("room");
         assert!(Answer::reserve(8, &commands).is_none(), "no room, and so no request");
         drop(answer);

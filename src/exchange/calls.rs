@@ -13,14 +13,15 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::mpsc;
-
 use super::{
     Exchange,
     line::{CallEvent, Stopped},
     ring::RingHandle,
 };
-use crate::call::{CallId, Extension, LoginId, record::Direction};
+use crate::{
+    call::{CallId, Extension, LoginId, record::Direction},
+    net::mailbox,
+};
 
 /// The channel variable by which Asterisk's leg of an outgoing call says which call it is.
 pub const CALL_VARIABLE: &str = "GOASTGATEWAY_CALL";
@@ -36,7 +37,7 @@ pub struct CallEntry {
     pub direction: Direction,
     /// Who rings or talks is the leg's business; this is what was dialled, or who dials.
     pub ext: Option<Extension>,
-    events: mpsc::Sender<CallEvent>,
+    events: mailbox::Sender<CallEvent>,
 }
 
 /// The table.
@@ -71,7 +72,7 @@ impl CallEntry {
         [channel, channel_id, connection_id]: [&str; 3],
         direction: Direction,
         ext: Option<Extension>,
-        events: mpsc::Sender<CallEvent>,
+        events: mailbox::Sender<CallEvent>,
     ) -> Self {
         Self {
             channel: channel.into(),
@@ -177,8 +178,8 @@ mod tests {
         },
     };
 
-    fn phone(exchange: &Arc<Exchange>) -> (Registration, mpsc::Receiver<PhoneCommand>) {
-        let (commands, mailbox) = mpsc::channel(PHONE_MAILBOX);
+    fn phone(exchange: &Arc<Exchange>) -> (Registration, mailbox::Receiver<PhoneCommand>) {
+        let (commands, mailbox) = mailbox::mailbox(PHONE_MAILBOX);
         let login = exchange.next_login();
         let handle = PhoneHandle {
             login,
@@ -204,7 +205,7 @@ mod tests {
         let busy = exchange.dial(&login.ext, login.login, id(3), "1").unwrap_err();
         assert_eq!(busy.why, Why::Busy);
         assert_eq!(exchange.calls.to_come(id(1)), Some((login.ext.clone(), login.login)));
-        let (events, _mailbox) = mpsc::channel(8);
+        let (events, _mailbox) = mailbox::mailbox(8);
         let mut to_come = exchange.calls.adopt(id(1)).expect("it is wanted");
         assert!(exchange.calls.adopt(id(1)).is_none());
         assert_eq!(to_come.to, "0312345678");
@@ -241,7 +242,7 @@ mod tests {
     #[tokio::test]
     async fn a_call_is_found_by_its_channel_for_as_long_as_it_is_up() {
         let exchange = Exchange::new(Arc::default());
-        let (events, mut mailbox) = mpsc::channel(8);
+        let (events, mut mailbox) = mailbox::mailbox(8);
         let entry = CallEntry::new(["WebSocket/c/0x1", "1.7", "c"], Direction::In, None, events);
         let place = exchange.call_began(id(1), entry);
         assert_eq!(exchange.calls.by_channel_id("1.7"), Some(id(1)));

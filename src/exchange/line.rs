@@ -12,10 +12,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{
-    mpsc::{self, OwnedPermit},
-    oneshot,
-};
+use tokio::sync::oneshot;
 
 use super::ask::Answered;
 use crate::{
@@ -29,12 +26,14 @@ use crate::{
         hop::{HopReceiver, HopSender},
         io::Io,
         latest::Reader,
+        mailbox,
         wire::Wire,
     },
     report::time::Utc,
 };
 
-/// What a call learns from a phone, and from call control.
+/// What a call learns from a phone, and from call control. Small, for a mailbox keeps room for 32 of
+/// them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallEvent {
     Answered(RingId, LoginId),
@@ -46,7 +45,7 @@ pub enum CallEvent {
     Gone(RingId, LoginId),
 
     /// Call control: this is the other end. What is `None` in it is as before.
-    Caller(Caller),
+    Caller(Box<Caller>),
     /// Call control: the far end has put us on hold, or taken us back.
     HeldByFar(bool),
     /// Call control: an outgoing call came further.
@@ -230,8 +229,8 @@ pub struct CallFacts {
 pub struct Reporter {
     ring: RingId,
     login: LoginId,
-    answer: Option<OwnedPermit<CallEvent>>,
-    end: Option<OwnedPermit<CallEvent>>,
+    answer: Option<mailbox::Place<CallEvent>>,
+    end: Option<mailbox::Place<CallEvent>>,
 }
 
 impl Reporter {
@@ -239,10 +238,10 @@ impl Reporter {
     pub(super) fn new(
         ring: RingId,
         login: LoginId,
-        events: &mpsc::Sender<CallEvent>,
+        events: &mailbox::Sender<CallEvent>,
     ) -> Option<Self> {
-        let answer = events.clone().try_reserve_owned().ok()?;
-        let end = events.clone().try_reserve_owned().ok()?;
+        let answer = events.reserve()?;
+        let end = events.reserve()?;
         Some(Self { ring, login, answer: Some(answer), end: Some(end) })
     }
 

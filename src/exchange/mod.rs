@@ -16,7 +16,6 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -37,6 +36,7 @@ use crate::{
         resume::ResumeId,
         ring::{RingHandle, Ringing},
     },
+    net::mailbox,
     report::{feed::Feed, metrics::Metrics, time::Utc},
     tap::Taps,
 };
@@ -49,7 +49,7 @@ pub const PHONE_MAILBOX: usize = 32;
 #[derive(Debug, Clone)]
 pub struct PhoneHandle {
     pub login: LoginId,
-    pub commands: mpsc::Sender<PhoneCommand>,
+    pub commands: mailbox::Sender<PhoneCommand>,
     /// Cancelled when another login has taken the extension.
     pub kicked: CancellationToken,
     /// When it logged in.
@@ -200,7 +200,7 @@ impl Exchange {
         ext: &Extension,
         key: RingKey,
         facts: &Arc<CallFacts>,
-        events: &mpsc::Sender<CallEvent>,
+        events: &mailbox::Sender<CallEvent>,
     ) -> Result<Ringing, Offered> {
         match self.readiness(ext) {
             Readiness::Ready => {}
@@ -434,7 +434,7 @@ impl Registration {
     }
 
     /// The way into this login's own mailbox, for answers; `None` if it has been taken away.
-    pub fn commands(&self) -> Option<mpsc::Sender<PhoneCommand>> {
+    pub fn commands(&self) -> Option<mailbox::Sender<PhoneCommand>> {
         let registry = self.exchange.registry();
         let device = registry.of(&self.ext).iter().find(|device| device.login == self.login)?;
         Some(device.handle.commands.clone())

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc::{self, OwnedPermit};
-
 use super::{
     Exchange,
     line::{AudioLine, CallEvent, CallFacts, Offer, PhoneCommand, Reporter, Stopped},
 };
 use crate::{
     call::{Extension, LoginId, RingKey, ending::Ending, info::News},
-    net::latest::{Writer, latest},
+    net::{
+        latest::{Writer, latest},
+        mailbox,
+    },
 };
 
 /// All devices of an extension that ring under one number. The first answer wins; one that is gone
@@ -87,9 +88,9 @@ pub struct RingHandle {
     login: LoginId,
     key: RingKey,
     /// Three places in the phone's mailbox.
-    offer: Option<OwnedPermit<PhoneCommand>>,
-    connected: Option<OwnedPermit<PhoneCommand>>,
-    over: Option<OwnedPermit<PhoneCommand>>,
+    offer: Option<mailbox::Place<PhoneCommand>>,
+    connected: Option<mailbox::Place<PhoneCommand>>,
+    over: Option<mailbox::Place<PhoneCommand>>,
     news: Option<Writer<News>>,
 }
 
@@ -105,10 +106,10 @@ impl RingHandle {
     }
 
     /// Takes the places; false if the phone's task has fallen behind, and so counts as away.
-    pub(super) fn reserve(&mut self, commands: &mpsc::Sender<PhoneCommand>) -> bool {
-        self.offer = commands.clone().try_reserve_owned().ok();
-        self.connected = commands.clone().try_reserve_owned().ok();
-        self.over = commands.clone().try_reserve_owned().ok();
+    pub(super) fn reserve(&mut self, commands: &mailbox::Sender<PhoneCommand>) -> bool {
+        self.offer = commands.reserve();
+        self.connected = commands.reserve();
+        self.over = commands.reserve();
         self.offer.is_some() && self.connected.is_some() && self.over.is_some()
     }
 
@@ -122,7 +123,7 @@ impl RingHandle {
         &mut self,
         direct: bool,
         facts: Arc<CallFacts>,
-        events: &mpsc::Sender<CallEvent>,
+        events: &mailbox::Sender<CallEvent>,
     ) -> bool {
         let RingKey { call, ring } = self.key;
         let Some(reporter) = Reporter::new(ring, self.login, events) else { return false };

@@ -15,6 +15,7 @@ pub mod latest;
 pub mod limits;
 pub mod listen;
 pub mod liveness;
+pub mod mailbox;
 pub mod rhythm;
 pub mod sealed;
 pub mod short;

@@ -40,8 +40,10 @@ use crate::{
     exchange::{Exchange, line::Places},
     net::{
         address,
+        io::Io,
         limits::{Connections, Place, Tally},
         upgrade::{Accepted, Body, NotAnUpgrade, Upgrade, answer, is_upgrade, offers},
+        wire::Wire,
     },
 };
 
@@ -200,13 +202,24 @@ impl PhoneDoor {
         Ok(response)
     }
 
+    /// A phone that may come in.
+    pub(super) fn arrival(
+        &self,
+        wire: Wire<Io>,
+        places: Places,
+        ext: Extension,
+        remote: IpAddr,
+    ) -> Arrival {
+        let (exchange, tasks) = (self.exchange(), self.phones.clone());
+        Arrival { wire, places, ext, remote, exchange, tasks }
+    }
+
     async fn serve_plain(self, accepted: Accepted, ext: Extension, client: Client, places: Places) {
         let max_message = self.config().limits.phone_message;
         let Some(wire) = accepted.wire(max_message).await else { return };
         let duplicate = self.config().calls.duplicate_login;
-        let exchange = self.exchange();
+        let arrival = self.arrival(wire, places, ext, client.address);
         drop(self);
-        let arrival = Arrival { wire, places, ext, remote: client.address, exchange };
         login::serve_plain(arrival, duplicate).await;
     }
 

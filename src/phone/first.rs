@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::{
     door::{Client, PhoneDoor},
-    login::{Arrival, Wishes, serve_v1},
+    login::{Wishes, serve_v1},
     task::{CLOSE_RESTART, bye},
     token::{Claims, TokenError},
     v1::{
@@ -54,8 +54,7 @@ pub async fn serve(
     let Some(mut wire) = accepted.wire(max_message).await else { return };
     match first_message(&door, &mut wire, claims, &client).await {
         Ok((ext, wishes)) => {
-            let exchange = door.exchange();
-            let arrival = Arrival { wire, places, ext, remote: client.address, exchange };
+            let arrival = door.arrival(wire, places, ext, client.address);
             Box::pin(serve_v1(arrival, wishes)).await;
         }
         Err(away) => say_away(wire, away).await,

@@ -4,11 +4,8 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::{sync::oneshot, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use super::{
@@ -22,7 +19,7 @@ use super::{
     },
 };
 use crate::{
-    call::{Extension, registry::Standing},
+    call::{Extension, LoginId, registry::Standing},
     config::{Config, DuplicateLogin},
     exchange::{
         Exchange, Holder, PHONE_MAILBOX, PhoneHandle, Registration,
@@ -31,6 +28,7 @@ use crate::{
     },
     net::{
         io::Io,
+        mailbox,
         wire::{Message, Wire},
     },
     report::{metrics::ReasonLabel, time::Utc},
@@ -48,6 +46,8 @@ pub struct Arrival {
     pub ext: Extension,
     pub remote: IpAddr,
     pub exchange: Arc<Exchange>,
+    /// Those of all phones.
+    pub tasks: TaskTracker,
 }
 
 /// What a login of `goastgateway.v1` says beside its token.
@@ -70,9 +70,9 @@ enum Verdict {
     InUse,
 }
 
-/// Serves a phone of the plain-text dialect to its end.
+/// Begins the life of a phone of the plain-text dialect.
 pub async fn serve_plain(arrival: Arrival, duplicate: DuplicateLogin) {
-    let Arrival { mut wire, places, ext, remote, exchange } = arrival;
+    let Arrival { mut wire, places, ext, remote, exchange, tasks } = arrival;
     let (handle, mailbox) = handle(&exchange, None, None);
     let kicked = handle.kicked.clone();
     let Verdict::New(registration) = settle(&ext, handle, None, false, duplicate, &exchange).await
@@ -83,13 +83,13 @@ pub async fn serve_plain(arrival: Arrival, duplicate: DuplicateLogin) {
         return;
     };
     let task = PhoneTask::plain(wire, places, registration, mailbox, kicked);
-    run(task, &ext, remote, &exchange).await;
+    live(task, ext, remote, exchange, &tasks);
 }
 
-/// Serves a phone of `goastgateway.v1` to its end, or hands its connection to the task that waits
+/// Begins the life of a phone of `goastgateway.v1`, or hands its connection to the task that waits
 /// for it.
 pub async fn serve_v1(arrival: Arrival, wishes: Wishes) {
-    let Arrival { mut wire, mut places, ext, remote, exchange } = arrival;
+    let Arrival { mut wire, mut places, ext, remote, exchange, tasks } = arrival;
     let Wishes { claims, resume, device, call_waiting, config } = wishes;
     let duplicate = config.load().calls.duplicate_login;
     let mut bytes = [0; 16];
@@ -104,14 +104,14 @@ pub async fn serve_v1(arrival: Arrival, wishes: Wishes) {
             Verdict::New(registration) => {
                 let v1 = V1::new(config, own, claims.exp, call_waiting);
                 let task = PhoneTask::v1(wire, places, registration, mailbox, kicked, v1);
-                return run(task, &ext, remote, &exchange).await;
+                return live(task, ext, remote, exchange, &tasks);
             }
             Verdict::Back(phone) => {
                 let attach = Attach { wire, places, token_expires: claims.exp, call_waiting };
                 match phone.commands.try_send(PhoneCommand::Attach(Box::new(attach))) {
                     Ok(()) => return,
                     // It has ended, or has much to do, in this very moment.
-                    Err(refused) => match refused.into_inner() {
+                    Err(refused) => match refused.0 {
                         PhoneCommand::Attach(attach) => {
                             Attach { wire, places, .. } = *attach;
                             tokio::task::yield_now().await;
@@ -135,8 +135,8 @@ fn handle(
     exchange: &Exchange,
     resume: Option<ResumeId>,
     device: Option<Arc<str>>,
-) -> (PhoneHandle, mpsc::Receiver<PhoneCommand>) {
-    let (commands, mailbox) = mpsc::channel(PHONE_MAILBOX);
+) -> (PhoneHandle, mailbox::Receiver<PhoneCommand>) {
+    let (commands, mailbox) = mailbox::mailbox(PHONE_MAILBOX);
     let kicked = CancellationToken::new();
     let (login, since) = (exchange.next_login(), Utc::now());
     (PhoneHandle { login, commands, kicked, since, resume, device }, mailbox)
@@ -147,11 +147,25 @@ fn refused(exchange: &Exchange, ext: &Extension, remote: IpAddr) {
     exchange.metrics.login_failed("busy");
 }
 
-async fn run(task: PhoneTask, ext: &Extension, remote: IpAddr, exchange: &Exchange) {
+/// A phone's life, in a task of its own: what its login needed is given back, and a frame of audio
+/// passes by nothing of it.
+fn live(
+    task: Box<PhoneTask>,
+    ext: Extension,
+    remote: IpAddr,
+    exchange: Arc<Exchange>,
+    tasks: &TaskTracker,
+) {
     let login = task.login();
     info!(%ext, %remote, login = login.0, "phone logged in");
     exchange.metrics.logins.inc();
-    let end = Box::pin(task.run()).await;
+    tasks.spawn(async move {
+        let end = task.run().await;
+        has_ended(end, login, &ext, &exchange);
+    });
+}
+
+fn has_ended(end: LoginEnd, login: LoginId, ext: &Extension, exchange: &Exchange) {
     let reason = end.as_str();
     if end == LoginEnd::Silent {
         warn!(%ext, login = login.0, reason, "phone dropped: no sign of life");

@@ -22,10 +22,10 @@ use goastgateway::{
         desk::Features,
         line::{AudioLine, Offer, PassedOn, PhoneCommand, Stopped},
     },
+    net::mailbox,
     report::feed::{Happened, What as Happening},
 };
 use serde_json::json;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 const OUR_CHANNEL: &str = "WebSocket/gw/0x7f01";
@@ -33,14 +33,14 @@ const OUR_CHANNEL: &str = "WebSocket/gw/0x7f01";
 /// A phone's task, as the exchange sees it.
 struct Desk {
     login: Registration,
-    commands: mpsc::Sender<PhoneCommand>,
-    mailbox: mpsc::Receiver<PhoneCommand>,
+    commands: mailbox::Sender<PhoneCommand>,
+    mailbox: mailbox::Receiver<PhoneCommand>,
     requests: u64,
 }
 
 impl Desk {
     fn new(gateway: &Gateway, ext: &str) -> Self {
-        let (commands, mailbox) = mpsc::channel(PHONE_MAILBOX);
+        let (commands, mailbox) = mailbox::mailbox(PHONE_MAILBOX);
         let login = gateway.exchange.next_login();
         let handle = PhoneHandle {
             login,

@@ -282,7 +282,7 @@ impl Shared {
             Err(_) => false, // Asterisk can't tell
         };
         if !hides {
-            self.exchange.calls.tell(call, CallEvent::Caller(caller));
+            self.exchange.calls.tell(call, CallEvent::Caller(Box::new(caller)));
         }
         Learned::Nothing
     }

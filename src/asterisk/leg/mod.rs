@@ -21,7 +21,6 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::mpsc,
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -52,6 +51,7 @@ use crate::{
     net::{
         bell::Bell,
         liveness::{Liveness, PING_EVERY},
+        mailbox,
         timer::Timer,
         wire::{Message, Turn, Wire},
     },
@@ -88,7 +88,7 @@ pub struct Leg<S> {
     context: LegContext,
     wire: Wire<S>,
     call: Call,
-    events: (mpsc::Sender<CallEvent>, mpsc::Receiver<CallEvent>),
+    events: (mailbox::Sender<CallEvent>, mailbox::Receiver<CallEvent>),
     rings: HashMap<RingId, Ringing>,
     /// Whose answer is just being taken.
     answering: Option<LoginId>,
@@ -147,13 +147,13 @@ impl<S> Leg<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    pub fn new(wire: Wire<S>, id: CallId, context: LegContext) -> Self {
+    pub fn new(wire: Wire<S>, id: CallId, context: LegContext) -> Box<Self> {
         let now = Instant::now();
         let first_message = now + context.config.limits.first_message_timeout;
-        Self {
+        Box::new(Self {
             wire,
             call: Call::default(),
-            events: mpsc::channel(CALL_MAILBOX),
+            events: mailbox::mailbox(CALL_MAILBOX),
             rings: HashMap::new(),
             answering: None,
             facts: None,
@@ -179,12 +179,13 @@ where
             step: Step::default(),
             ear: None,
             context,
-        }
+        })
     }
 
     /// Serves the call to its end, and Asterisk's socket to its close. A leg that turns out to be no
-    /// call is handed back.
-    pub async fn run(mut self) -> Option<Overheard<S>> {
+    /// call is handed back. In a box: a future keeps what it is given apart from what it works with,
+    /// so it would hold the call twice.
+    pub async fn run(mut self: Box<Self>) -> Option<Overheard<S>> {
         let stop = self.context.stop.clone();
         let mut stop = Box::pin(stop.cancelled_owned());
         let mut stopped = false;
@@ -224,7 +225,7 @@ where
                     }
                 }
                 Happening::Turn(Turn::Closed(closed)) => {
-                    let _ = timeout(REASON_TIME, self.reason()).await;
+                    let _ = Box::pin(timeout(REASON_TIME, self.reason())).await;
                     self.asterisk_closed(closed);
                     break;
                 }

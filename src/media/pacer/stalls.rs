@@ -30,12 +30,15 @@ pub struct Stalls {
     /// The least of that since `since`.
     least: Duration,
     since: Instant,
-    /// The two longest stalls of each slot, the longer first; a ring.
-    slots: [[Duration; 2]; SLOTS],
-    /// How many there were in each.
-    counts: [u32; SLOTS],
-    slot: usize,
     slot_began: Instant,
+    /// What `slots` and `counts` come to. Each frame asks for it, and those are more memory than all
+    /// else that it touches here.
+    recurring: Duration,
+    slot: usize,
+    /// The two longest stalls of each slot in microseconds, the longer first; a ring.
+    slots: [[u32; 2]; SLOTS],
+    /// How many there were in each.
+    counts: [u16; SLOTS],
 }
 
 impl Stalls {
@@ -45,10 +48,11 @@ impl Stalls {
             late: Duration::ZERO,
             least: Duration::MAX,
             since: now,
-            slots: [[Duration::ZERO; 2]; SLOTS],
-            counts: [0; SLOTS],
-            slot: 0,
             slot_began: now,
+            recurring: Duration::ZERO,
+            slot: 0,
+            slots: Default::default(),
+            counts: Default::default(),
         }
     }
 
@@ -67,13 +71,7 @@ impl Stalls {
             return;
         }
         if self.late > before + STALL {
-            self.counts[self.slot] += 1;
-            let [first, second] = &mut self.slots[self.slot];
-            if self.late > *first {
-                (*first, *second) = (self.late, *first);
-            } else {
-                *second = self.late.max(*second);
-            }
+            self.remember(self.late);
         }
         self.least = self.least.min(self.late);
         if now.saturating_duration_since(self.since) >= SLOWER {
@@ -91,8 +89,26 @@ impl Stalls {
 
     /// The longest stall that there was more than once; where there are [`MANY`], the longest.
     pub fn recurring(&self) -> Duration {
-        let many: u32 = self.counts.iter().sum();
-        let (mut first, mut second) = (Duration::ZERO, Duration::ZERO);
+        self.recurring
+    }
+
+    fn remember(&mut self, stall: Duration) {
+        // No longer than FREEZE.
+        let stall = u32::try_from(stall.as_micros()).unwrap_or(u32::MAX);
+        let count = &mut self.counts[self.slot];
+        *count = count.saturating_add(1);
+        let [first, second] = &mut self.slots[self.slot];
+        if stall > *first {
+            (*first, *second) = (stall, *first);
+        } else {
+            *second = stall.max(*second);
+        }
+        self.sum_up();
+    }
+
+    fn sum_up(&mut self) {
+        let many: u32 = self.counts.iter().copied().map(u32::from).sum();
+        let (mut first, mut second) = (0, 0);
         for [longest, next] in self.slots {
             if longest > first {
                 second = first.max(next);
@@ -101,11 +117,15 @@ impl Stalls {
                 second = second.max(longest);
             }
         }
-        if many >= MANY { first } else { second }
+        let recurring = if many >= MANY { first } else { second };
+        self.recurring = Duration::from_micros(u64::from(recurring));
     }
 
     /// Forgets what is too long ago.
     fn turn(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.slot_began) < SLOT {
+            return;
+        }
         if now.saturating_duration_since(self.slot_began) > SLOT * SLOTS as u32 {
             self.slots = Default::default();
             self.counts = Default::default();
@@ -117,6 +137,7 @@ impl Stalls {
             self.counts[self.slot] = 0;
             self.slot_began += SLOT;
         }
+        self.sum_up();
     }
 }
 

@@ -18,10 +18,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::Instant,
-};
+use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
@@ -40,6 +37,7 @@ use crate::{
     net::{
         bell::Bell,
         io::Io,
+        mailbox,
         timer::{Timer, next_turn},
         wire::{Closed, Message, Turn, Wire},
     },
@@ -55,7 +53,7 @@ pub struct PhoneTask {
     /// What the connection holds of the limits.
     places: Option<Places>,
     registration: Registration,
-    commands: mpsc::Receiver<PhoneCommand>,
+    commands: mailbox::Receiver<PhoneCommand>,
     kicked: CancellationToken,
     leaving: CancellationToken,
     session: Session,
@@ -92,9 +90,9 @@ impl PhoneTask {
         wire: Wire<Io>,
         places: Places,
         registration: Registration,
-        commands: mpsc::Receiver<PhoneCommand>,
+        commands: mailbox::Receiver<PhoneCommand>,
         kicked: CancellationToken,
-    ) -> Self {
+    ) -> Box<Self> {
         let dialect = Dialect::Plain(Plain::new(Instant::now()));
         Self::new(wire, places, registration, commands, kicked, dialect)
     }
@@ -104,10 +102,10 @@ impl PhoneTask {
         wire: Wire<Io>,
         places: Places,
         registration: Registration,
-        commands: mpsc::Receiver<PhoneCommand>,
+        commands: mailbox::Receiver<PhoneCommand>,
         kicked: CancellationToken,
         v1: V1,
-    ) -> Self {
+    ) -> Box<Self> {
         Self::new(wire, places, registration, commands, kicked, Dialect::V1(Box::new(v1)))
     }
 
@@ -115,12 +113,12 @@ impl PhoneTask {
         wire: Wire<Io>,
         places: Places,
         registration: Registration,
-        commands: mpsc::Receiver<PhoneCommand>,
+        commands: mailbox::Receiver<PhoneCommand>,
         kicked: CancellationToken,
         dialect: Dialect,
-    ) -> Self {
+    ) -> Box<Self> {
         let leaving = registration.exchange().leaving.clone();
-        Self {
+        Box::new(Self {
             wire: Some(wire),
             places: Some(places),
             registration,
@@ -134,15 +132,16 @@ impl PhoneTask {
             probes: Vec::new(),
             timer: Timer::new(Instant::now()),
             bell: Bell::default(),
-        }
+        })
     }
 
     pub fn login(&self) -> LoginId {
         self.registration.login
     }
 
-    /// Serves the phone until it is gone.
-    pub async fn run(mut self) -> LoginEnd {
+    /// Serves the phone until it is gone. In a box: a future keeps what it is given apart from what it
+    /// works with, so it would hold the phone twice.
+    pub async fn run(mut self: Box<Self>) -> LoginEnd {
         self.begin();
         let mut kicked = Box::pin(self.kicked.clone().cancelled_owned());
         let mut drain = Box::pin(self.leaving.clone().cancelled_owned());
@@ -345,7 +344,7 @@ impl PhoneTask {
 /// A phone that is logged in, and whose task takes every command and says nothing.
 #[cfg(test)]
 pub fn rung_phone(exchange: &std::sync::Arc<crate::exchange::Exchange>, ext: &str) {
-    let (commands, mut mailbox) = mpsc::channel(crate::exchange::PHONE_MAILBOX);
+    let (commands, mut mailbox) = mailbox::mailbox(crate::exchange::PHONE_MAILBOX);
     let kicked = CancellationToken::new();
     let login = exchange.next_login();
     let handle = crate::exchange::PhoneHandle {

@@ -48,12 +48,17 @@ pub struct Slot {
     reporter: Option<Reporter>,
     reader: Option<Reader<News>>,
     news: News,
+    audio: Audio,
+    /// Before this, the page has to show that it rings, or the leg to come.
+    by: Option<Instant>,
+}
+
+/// What a frame of audio finds: together, so that it is few places in memory.
+struct Audio {
     line: Option<AudioLine>,
     /// The phone's audio of this call in whole frames. What the hop drops is a frame then, never a
     /// piece that would shift all samples after it.
     framer: Framer,
-    /// Before this, the page has to show that it rings, or the leg to come.
-    by: Option<Instant>,
 }
 
 impl Slot {
@@ -95,8 +100,7 @@ impl Slot {
             reporter: None,
             reader: None,
             news: News::default(),
-            line: None,
-            framer: Framer::new(FRAME_BYTES),
+            audio: Audio { line: None, framer: Framer::new(FRAME_BYTES) },
             by: None,
         }
     }
@@ -174,7 +178,7 @@ impl Slot {
     /// It has audio now.
     pub fn join(&mut self, line: AudioLine, detached: bool) {
         line.state.set_detached(detached);
-        self.line = Some(line);
+        self.audio.line = Some(line);
         if self.direction() == Direction::In {
             self.answered_now(Instant::now());
         }
@@ -187,19 +191,19 @@ impl Slot {
     /// It is over, and why. Audio ends at once.
     pub fn over(&mut self, stopped: Stopped) {
         self.stopped = Some(stopped);
-        self.line = None;
+        self.audio.line = None;
         self.by = None;
     }
 
     pub fn set_held(&mut self, on: bool) {
-        self.framer = Framer::new(FRAME_BYTES);
-        if let Some(line) = &self.line {
+        self.audio.framer = Framer::new(FRAME_BYTES);
+        if let Some(line) = &self.audio.line {
             line.state.set_held(on);
         }
     }
 
     pub fn set_muted(&mut self, on: bool) {
-        if let Some(line) = &self.line {
+        if let Some(line) = &self.audio.line {
             line.state.set_muted(on);
         }
     }
@@ -207,28 +211,28 @@ impl Slot {
     /// The phone's connection is lost, or there again: audio begins anew, and old audio is not
     /// played.
     pub fn set_detached(&mut self, on: bool) {
-        self.framer = Framer::new(FRAME_BYTES);
-        let Some(line) = &self.line else { return };
+        self.audio.framer = Framer::new(FRAME_BYTES);
+        let Some(line) = &self.audio.line else { return };
         let mut nobody = Context::from_waker(std::task::Waker::noop());
         while let Poll::Ready(Some(_)) = line.to_phone.poll_recv(&mut nobody) {}
         line.state.set_detached(on);
     }
 
     pub fn line(&self) -> Option<&AudioLine> {
-        self.line.as_ref()
+        self.audio.line.as_ref()
     }
 
     /// Audio of the phone's.
     pub fn pass_to_call(&mut self, audio: Bytes) {
-        if let Some(line) = &self.line {
-            self.framer.push(audio, |frame| line.from_phone.push(frame));
+        if let Some(line) = &self.audio.line {
+            self.audio.framer.push(audio, |frame| line.from_phone.push(frame));
         }
     }
 
     /// Audio goes out as the socket takes it; what it doesn't take waits in the hop, where the
     /// oldest makes room.
     pub fn poll_audio_to_phone(&mut self, wire: &mut Wire<Io>, cx: &mut Context<'_>) {
-        let Some(line) = &self.line else { return };
+        let Some(line) = &self.audio.line else { return };
         while wire.poll_write(cx).is_ready() {
             match line.to_phone.poll_recv(cx) {
                 Poll::Ready(Some(frame)) => {

@@ -16,7 +16,7 @@ use crate::{
 async fn logged_in() -> (WebSocketStream<DuplexStream>, JoinHandle<LoginEnd>, Arc<Exchange>) {
     let exchange = Exchange::new(Arc::default());
     let (near, far) = tokio::io::duplex(64 * 1024);
-    let (commands, mailbox) = mpsc::channel(PHONE_MAILBOX);
+    let (commands, mailbox) = mailbox::mailbox(PHONE_MAILBOX);
     let kicked = CancellationToken::new();
     let login = exchange.next_login();
     let handle = PhoneHandle {

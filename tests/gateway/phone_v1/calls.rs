@@ -30,7 +30,9 @@ async fn a_page_learns_who_calls_whom_and_the_variables_that_it_may_see() {
     assert_eq!((&incoming["ring_ms"], &incoming["waiting"]), (&json!(30_000), &json!(false)));
     // Call control learns a better name while it rings.
     let caller = Caller::new("", "Alice Example");
-    assert!(gateway.exchange.calls.tell(id(&incoming["call"]), CallEvent::Caller(caller)));
+    assert!(
+        gateway.exchange.calls.tell(id(&incoming["call"]), CallEvent::Caller(Box::new(caller)))
+    );
     let update = page.expect("update").await;
     assert_eq!(update["from"], json!({ "number": "0312345678", "name": "Alice Example" }));
 }
