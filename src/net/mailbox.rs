@@ -273,9 +273,13 @@ mod tests {
                         prop_assert_eq!(place.is_none(), full);
                         reserved.extend(place);
                     }
-                    2 => if let Some(place) = reserved.pop() {
-                        if n % 2 == 0 { place.send(n); model.push_back(n) }
-                    },
+                    2 if n % 2 == 0 => {
+                        if let Some(place) = reserved.pop() {
+                            place.send(n);
+                            model.push_back(n);
+                        }
+                    }
+                    2 => drop(reserved.pop()),
                     _ => {
                         let got = match take(&mut mailbox) { Poll::Ready(got) => got, Poll::Pending => None };
                         prop_assert_eq!(got, model.pop_front());
