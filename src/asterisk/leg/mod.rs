@@ -354,6 +354,18 @@ mod tests {
         (asterisk, task, exchange)
     }
 
+    #[test]
+    fn a_call_is_small() {
+        fn life<F>(_: impl Fn(Box<Leg<crate::net::io::Io>>) -> F) -> usize {
+            size_of::<F>()
+        }
+        // Its state, and its future, which doesn't hold the state again.
+        let (leg, life) = (size_of::<Leg<crate::net::io::Io>>(), life(Leg::run));
+        assert!(leg <= 1600, "{leg}");
+        assert!(life <= 256, "{life}");
+        assert!(size_of::<CallEvent>() <= 24);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_asterisk_that_gives_no_sign_of_life_is_lost_after_two_silent_rounds() {
         let (_silent, task, exchange) = ringing().await;
