@@ -19,6 +19,9 @@ const TOO_LATE: f64 = 20.0;
 /// What a frame waits in Asterisk where nothing is wrong, beyond its first tick, in milliseconds: for
 /// the one frame before it, which bridges lateness of less than a tick.
 const STEADY: f64 = 20.0;
+/// After a try that didn't hold: so long a gateway may take to work a stall off, which it doesn't do
+/// at once, because the next stall may follow.
+const RECOVERY: u64 = 6 * SECOND;
 /// Extensions begin here.
 const FIRST: u32 = 10_000;
 
@@ -226,7 +229,9 @@ pub fn limit(world: &mut World, order: &Order) -> io::Result<Report> {
             if let Some(held) = verdict(&tries) {
                 break held;
             }
-            world.run(if tries.contains(&Try::Held) { 0 } else { 3 * SECOND }, |_| false)?;
+            if tries.last() != Some(&Try::Held) {
+                world.run(RECOVERY, |_| false)?;
+            }
         };
         if !held_now {
             break;
