@@ -7,10 +7,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::time::{Anchor, Utc};
-use crate::call::{
-    CallId, Extension,
-    ending::{Ending, Side},
-    record::{AudioCounts, CallRecord, Direction},
+use crate::{
+    call::{
+        CallId, Extension,
+        ending::{Ending, Side},
+        record::{AudioCounts, CallRecord, Direction},
+    },
+    tap::event::Pause,
 };
 
 /// A call, as far as it is known. Times are UTC.
@@ -57,6 +60,8 @@ pub struct CallRow {
     pub streams: u32,
     /// Where the recording is: a file, or an object's URL; known to the call table alone.
     pub recording: Option<String>,
+    /// When whoever listens was given silence, and who wanted it; known to the call table alone.
+    pub pauses: Vec<Pause>,
 }
 
 /// Frames of 20 ms, counted at the call's end.
@@ -103,6 +108,7 @@ impl CallRow {
             audio: Audio::new(&record.audio, record.asterisk_queue_max),
             streams: 0,
             recording: None,
+            pauses: Vec::new(),
         }
     }
 }

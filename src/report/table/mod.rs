@@ -14,6 +14,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
+    time::SystemTime,
 };
 
 use rusqlite::Connection;
@@ -55,6 +56,9 @@ pub enum Change {
     Streamed(CallId),
     /// Where the recording is.
     Recorded(CallId, String),
+    /// Whoever listens is given silence from then on, and who wanted that; or hears again.
+    Paused(CallId, SystemTime, String),
+    Resumed(CallId, SystemTime, String),
 }
 
 impl Change {
@@ -69,6 +73,8 @@ impl Change {
                     event::What::RecordingStored { place, .. } => {
                         Some(Change::Recorded(call, place.clone()))
                     }
+                    event::What::Paused { by } => Some(Change::Paused(call, told.at, by.clone())),
+                    event::What::Resumed { by } => Some(Change::Resumed(call, told.at, by.clone())),
                     _ => None,
                 }
             }

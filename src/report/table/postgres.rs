@@ -81,12 +81,14 @@ CREATE TABLE IF NOT EXISTS goastgateway_calls (
     dropped_asterisk_full bigint NOT NULL,
     asterisk_queue_ms bigint NOT NULL,
     streams integer NOT NULL,
-    recording text
+    recording text,
+    pauses text
 );
+ALTER TABLE goastgateway_calls ADD COLUMN IF NOT EXISTS pauses text;
 CREATE INDEX IF NOT EXISTS goastgateway_calls_by_time ON goastgateway_calls (began);
 ";
 
-const COLUMNS: [&str; 27] = [
+const COLUMNS: [&str; 28] = [
     "id",
     "channel",
     "channel_id",
@@ -114,6 +116,7 @@ const COLUMNS: [&str; 27] = [
     "asterisk_queue_ms",
     "streams",
     "recording",
+    "pauses",
 ];
 
 /// Hands rows on until `stop`, and then what is left, once.
@@ -275,12 +278,19 @@ impl Owned {
             Box::new(count(audio.asterisk_queue_ms)),
             Box::new(i32::try_from(row.streams).unwrap_or(i32::MAX)),
             Box::new(row.recording.as_deref().map(clean)),
+            Box::new(pauses(row)),
         ])
     }
 
     fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
         self.0.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect()
     }
+}
+
+/// Who paused and when, as JSON; nothing where nobody has.
+fn pauses(row: &CallRow) -> Option<String> {
+    let paused = Some(&row.pauses).filter(|pauses| !pauses.is_empty())?;
+    serde_json::to_string(paused).ok()
 }
 
 /// PostgreSQL's texts hold no zero byte; one of a caller's name must not stop all that follows.

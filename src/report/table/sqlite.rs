@@ -1,6 +1,8 @@
 //! The call table in SQLite: its columns, and the four things that are done with it: rows are put
 //! in, asked for, aged out, and handed on to PostgreSQL.
 
+use std::time::SystemTime;
+
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::{Change, query::Filter};
@@ -14,7 +16,8 @@ use crate::{
 
 /// Every version of the table since the first, oldest first. What has been released is never
 /// changed here; a new step is added.
-pub const STEPS: &[&str] = &["
+pub const STEPS: &[&str] = &[
+    "
 CREATE TABLE calls (
     id TEXT PRIMARY KEY NOT NULL,
     channel TEXT NOT NULL,
@@ -51,18 +54,26 @@ CREATE INDEX calls_by_dialled ON calls (dialled, began);
 CREATE INDEX calls_by_answered_by ON calls (answered_by, began);
 CREATE INDEX calls_by_group ON calls (group_name, began);
 CREATE INDEX calls_to_hand_on ON calls (began) WHERE handed_on < changes;
-"];
+",
+    "
+ALTER TABLE calls ADD COLUMN pauses TEXT;
+",
+];
+
+/// Pauses of one call that are written down; what is paused beyond belongs to the last.
+const MOST_PAUSES: u32 = 100;
 
 /// The columns that a call's own task fills, in the order of [`put_row`].
 const COLUMNS: &str = "id, channel, channel_id, direction, caller_number, caller_name, dialled, \
      group_name, answered_by, began, rang, answered, ended, ring_seconds, talk_seconds, ending, \
      side, frames_to_phone, frames_from_phone, frames_filled, dropped_phone_slow, dropped_late, \
      dropped_ahead, dropped_asterisk_full, asterisk_queue_ms";
-/// The same and the two that others fill, in the order of [`read`].
+/// The same and the three that others fill, in the order of [`read`].
 const ALL_COLUMNS: &str = "id, channel, channel_id, direction, caller_number, caller_name, \
      dialled, group_name, answered_by, began, rang, answered, ended, ring_seconds, talk_seconds, \
      ending, side, frames_to_phone, frames_from_phone, frames_filled, dropped_phone_slow, \
-     dropped_late, dropped_ahead, dropped_asterisk_full, asterisk_queue_ms, streams, recording";
+     dropped_late, dropped_ahead, dropped_asterisk_full, asterisk_queue_ms, streams, recording, \
+     pauses";
 
 /// Rows that one clean-up takes away at once, so that it doesn't hold up what is to be written.
 const AGED_AT_ONCE: u32 = 500;
@@ -86,11 +97,24 @@ pub fn write(db: &mut Connection, changes: &[Change]) -> rusqlite::Result<()> {
         )?;
         let mut recorded = transaction
             .prepare("UPDATE calls SET recording = ?2, changes = changes + 1 WHERE id = ?1")?;
+        // Times and names are parameters, so nothing of them is taken for JSON.
+        let mut paused = transaction.prepare(&format!(
+            "UPDATE calls SET pauses = json_insert(coalesce(pauses, '[]'), '$[#]', \
+             json_object('from', ?2, 'by', ?3)), changes = changes + 1 \
+             WHERE id = ?1 AND json_array_length(coalesce(pauses, '[]')) < {MOST_PAUSES}"
+        ))?;
+        let mut resumed = transaction.prepare(
+            "UPDATE calls SET pauses = json_set(pauses, '$[#-1].until', ?2, '$[#-1].resumed_by', \
+             ?3), changes = changes + 1 WHERE id = ?1 AND pauses IS NOT NULL",
+        )?;
+        let date = |at: &SystemTime| humantime::format_rfc3339_millis(*at).to_string();
         for change in changes {
             match change {
                 Change::Row(row) => put_row(&mut put, row)?,
                 Change::Streamed(id) => streamed.execute([id.to_string()])?,
                 Change::Recorded(id, place) => recorded.execute([&id.to_string(), place])?,
+                Change::Paused(id, at, by) => paused.execute([&id.to_string(), &date(at), by])?,
+                Change::Resumed(id, at, by) => resumed.execute([&id.to_string(), &date(at), by])?,
             };
         }
     }
@@ -208,6 +232,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<CallRow> {
         },
         streams: row.get(next())?,
         recording: row.get(next())?,
+        pauses: text(row, next())?
+            .and_then(|json| serde_json::from_str(&json).ok())
+            .unwrap_or_default(),
     })
 }
 

@@ -53,6 +53,36 @@ fn a_call_is_one_row_and_what_others_know_of_it_stays() {
 }
 
 #[test]
+fn who_paused_and_when_is_in_the_row_and_however_often_it_has_a_bound() {
+    let mut place = place();
+    let row = answered_call(1, at(0));
+    put(&mut place.db, &row);
+    let time = |second: u64| SystemTime::UNIX_EPOCH + Duration::from_millis(1_000 * second + 5);
+    let by = || "a\"b'; DROP TABLE calls".to_owned();
+    let changes = [
+        Change::Resumed(row.id, time(1), by()), // nobody has paused
+        Change::Paused(row.id, time(2), by()),
+        Change::Resumed(row.id, time(3), "c".to_owned()),
+        Change::Paused(row.id, time(4), "d".to_owned()),
+        Change::Row(row.clone().into()),
+    ];
+    write(&mut place.db, &changes).unwrap();
+    let pauses = one(&place.db, row.id).unwrap().expect("the call").pauses;
+    let [first, second] = &pauses[..] else { panic!("{pauses:?}") };
+    assert_eq!((first.from, &first.by), (time(2), &by()));
+    assert_eq!((first.until, first.resumed_by.as_str()), (Some(time(3)), "c"));
+    assert_eq!((second.from, second.until), (time(4), None));
+
+    for n in 10..500 {
+        let resumed = Change::Resumed(row.id, time(2 * n + 1), "e".to_owned());
+        write(&mut place.db, &[Change::Paused(row.id, time(2 * n), by()), resumed]).unwrap();
+    }
+    let pauses = one(&place.db, row.id).unwrap().expect("the call").pauses;
+    assert_eq!(pauses.len(), MOST_PAUSES as usize);
+    assert_eq!(pauses[pauses.len() - 1].until, Some(time(999)), "the last holds the rest");
+}
+
+#[test]
 fn pages_show_every_call_once_newest_first_though_calls_begin_meanwhile() {
     let mut place = place();
     // Several in the same millisecond.
