@@ -15,13 +15,13 @@ import { Device } from './device.js';
 
 const CSS = `
 :host{display:inline-block;font:14px/1.4 system-ui,sans-serif;color-scheme:light dark;color:CanvasText;min-width:15em}
-[part=phone]{border:1px solid color-mix(in srgb,CanvasText 25%,Canvas);border-radius:10px;padding:.8em;background:Canvas;display:grid;gap:.6em}
+[part=phone]{border:1px solid GrayText;border-radius:10px;padding:.8em;background:Canvas;display:grid;gap:.6em}
 [part=caller]{font-size:1.2em;font-weight:600;overflow-wrap:anywhere}[part=caller]:empty{display:none}
 [part=status]::before{content:"";display:inline-block;width:.6em;height:.6em;border-radius:50%;background:#b3261e;margin-right:.5em}
 [part=phone][data-state=registered] [part=status]::before{background:#1a7f37}
 [part=dial],[part=buttons]{display:flex;gap:.4em;flex-wrap:wrap}[part=number]{flex:1;min-width:7em;font:inherit;padding:.4em}
 [part=keypad]{display:grid;grid-template-columns:repeat(3,1fr);gap:.3em}
-button{font:inherit;padding:.45em .9em;border-radius:6px;border:1px solid color-mix(in srgb,CanvasText 25%,Canvas);background:ButtonFace;color:ButtonText;cursor:pointer}
+button{font:inherit;padding:.45em .9em;border-radius:6px;border:1px solid GrayText;background:ButtonFace;color:ButtonText;cursor:pointer}
 button[part~=answer]{background:#1a7f37;color:#fff}button[part~=hangup]{background:#b3261e;color:#fff}
 button[aria-pressed=true],:focus-visible{outline:2px solid Highlight}[hidden]{display:none!important}`;
 
@@ -29,7 +29,7 @@ button[aria-pressed=true],:focus-visible{outline:2px solid Highlight}[hidden]{di
 const WORDS = {
   unregistered: ['Offline', 'オフライン'], registering: ['Connecting', '接続中'], registered: ['Ready', '待機中'],
   pending: ['Incoming call', '着信中'], connecting: ['Calling', '発信中'], ringing: ['Ringing', '呼出中'], open: ['In call', '通話中'], held: ['On hold', '保留中'],
-  reconnecting: ['Reconnecting', '再接続中'], closed: ['Ended', '終了'],
+  reconnecting: ['Reconnecting', '再接続中'],
   answer: ['Answer', '応答'], decline: ['Decline', '拒否'], hangup: ['Hang up', '切断'], hold: ['Hold', '保留'], mute: ['Mute', 'ミュート'],
   sound: ['Let sound out', '音を出す'], keypad: ['Keypad', 'キーパッド'], dial: ['Call', '発信'], number: ['Number', '電話番号'], unknown: ['Unknown caller', '番号不明'],
 };

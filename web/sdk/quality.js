@@ -98,10 +98,12 @@ export class Warnings {
       judge(name, count >= RAISE, count === 0, value(sample), threshold);
     }
     // A level that does not move is a microphone that is off, or a far end that is.
-    this.#still.in = !muted && !silent && still(sample.inLevel, before?.inLevel) ? this.#still.in + 1 : 0;
-    this.#still.out = !silent && still(sample.outLevel, before?.outLevel) ? this.#still.out + 1 : 0;
-    judge('constant-audio-input-level', this.#still.in >= STILL_SAMPLES, this.#still.in === 0, sample.inLevel, STILL);
-    judge('constant-audio-output-level', this.#still.out >= STILL_SAMPLES, this.#still.out === 0, sample.outLevel, STILL);
+    for (const way of /** @type {const} */ (['in', 'out'])) {
+      const level = sample[`${way}Level`];
+      const dead = !silent && !(muted && way === 'in') && still(level, before?.[`${way}Level`]);
+      const count = (this.#still[way] = dead ? this.#still[way] + 1 : 0);
+      judge(`constant-audio-${way}put-level`, count >= STILL_SAMPLES, count === 0, level, STILL);
+    }
     return { raised, cleared };
   }
 

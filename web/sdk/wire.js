@@ -39,19 +39,23 @@ export async function localWire(hear, Class) {
  */
 export async function openWire(hear) {
   for (const start of [ownWorker, blobWorker]) {
+    /** @type {Worker | undefined} */
+    let worker;
     try {
-      const worker = await running(start());
-      worker.onmessage = ({ data }) => hear(data);
+      const own = (worker = start());
+      await runs(own);
+      own.onmessage = ({ data }) => hear(data);
       return {
         inWorker: true,
-        send: (order, transfer = []) => worker.postMessage(order, transfer),
+        send: (order, transfer = []) => own.postMessage(order, transfer),
         close: () => {
-          worker.postMessage({ do: 'drop' });
-          worker.terminate();
+          own.postMessage({ do: 'drop' });
+          own.terminate();
         },
       };
     } catch {
       // Another origin, or a policy against it: the next way.
+      worker?.terminate();
     }
   }
   return localWire(hear);
@@ -67,23 +71,14 @@ function blobWorker() {
   return new Worker(url, { type: 'module', name: 'goastgateway' });
 }
 
-/** @param {Worker} worker @returns {Promise<Worker>} once it says so */
-function running(worker) {
+/** @param {Worker} worker @returns {Promise<void>} once it says so */
+function runs(worker) {
   return new Promise((done, fail) => {
-    const stop = () => {
-      worker.terminate();
-      fail(new Error('no worker'));
-    };
-    const timer = setTimeout(stop, WORKER_START_MS);
-    worker.onmessage = ({ data }) => {
-      if (data.is !== 'running') return;
-      clearTimeout(timer);
-      done(worker);
-    };
+    setTimeout(fail, WORKER_START_MS);
+    worker.onmessage = ({ data }) => data.is === 'running' && done();
     worker.onerror = (event) => {
       event.preventDefault();
-      clearTimeout(timer);
-      stop();
+      fail();
     };
   });
 }
