@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     super::{PhoneTask, slot::Slot},
-    Outcome, done, no_such_call, wrong,
+    requests::{Outcome, done, no_such_call, wrong},
 };
 use crate::{
     call::{CallId, RingId, RingKey},
