@@ -22,7 +22,8 @@ export async function darkWay(target) {
       socket.on('data', (data) => other.write(data));
       socket.on('close', () => {
         pairs.delete(pair);
-        other.destroy();
+        // What has been said is still delivered: the last of a file comes with the end of its connection.
+        other.destroySoon();
       });
     }
     if (isDark) for (const socket of pair) socket.pause();
