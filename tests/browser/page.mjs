@@ -62,6 +62,12 @@ export async function launch({ wav, loop = true, rawMic = true, mic = true, args
       page.on('pageerror', (error) => page.faults.push(String(error)));
       page.on('console', (line) => line.type() === 'error' && page.faults.push(line.text()));
       await page.goto(url);
+      // Whoever makes or takes away a network on this machine just then ends what the browser is loading.
+      for (let tries = 0; tries < 5 && page.faults.some((fault) => fault.includes('ERR_NETWORK_CHANGED')); tries++) {
+        page.faults.length = 0;
+        await page.goto('about:blank');
+        await page.goto(url);
+      }
       await page.waitForFunction(() => window.goastgateway);
       return page;
     },
