@@ -3,12 +3,15 @@
 import { Resampler } from '../../web/sdk/audio/resampler.js';
 import { RATE } from './ears.mjs';
 
-/** A sample that speech never is: it marks known moments in the recording. */
+/**
+ * Known moments are marked, on a track of their own: among the microphone's samples a mark that falls between
+ * two of them, and is taken out of one, leaves a click in what everything is compared with.
+ */
 const MARK = 1;
-/** The microphone is recorded softer than it is, so that no voice reaches the mark. */
-const SOFTER = 0.4;
 /** One mark every so many seconds: a busy machine may lose a piece. */
 const MARK_EVERY_S = 1;
+/** Microphone, speaker, marks. */
+const TRACKS = 3;
 
 /**
  * @param {import('playwright-core').Page} page in a call
@@ -17,17 +20,13 @@ const MARK_EVERY_S = 1;
  *   `from`: when the first sample was rendered; the speaker's later by the device's own buffer
  */
 export async function record(page, seconds) {
-  const told = await page.evaluate(inPage, [seconds, MARK, MARK_EVERY_S, SOFTER]);
+  const told = await page.evaluate(inPage, [seconds, MARK, MARK_EVERY_S, TRACKS]);
   const bytes = Buffer.from(told.base64, 'base64');
   const all = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
-  const [microphone, speaker] = [all.slice(0, all.length / 2), all.slice(all.length / 2)];
-  const marks = [];
-  for (const [i, x] of microphone.entries()) if (x > 0.55 * MARK) marks.push(i);
-  if (marks.length === 0) throw new Error('the recording has no mark');
-  for (const mark of marks) microphone[mark] = microphone[mark - 1] ?? 0;
-  for (let i = 0; i < microphone.length; i++) microphone[i] /= SOFTER;
+  const [microphone, speaker, marks] = Array.from({ length: TRACKS }, (_, i) => all.subarray((i * all.length) / TRACKS, ((i + 1) * all.length) / TRACKS));
+  const first = marks.findIndex((x) => x > 0.45 * MARK);
+  if (first < 0) throw new Error('the recording has no mark');
   // Which of the marks is it? The one that agrees with when the recording began, about.
-  const [first] = marks;
   const nth = Math.round((told.begun + first / told.rate - told.markAt) / MARK_EVERY_S);
   // `late` is the wall's clock less the context's.
   const from = told.late + 1000 * (told.markAt + nth * MARK_EVERY_S - first / told.rate);
@@ -38,19 +37,18 @@ export async function record(page, seconds) {
 }
 
 /** Runs in the page, whose policy lets no worklet of ours in: the sound is taken as a track. */
-async function inPage([seconds, mark, every, softer]) {
+async function inPage([seconds, mark, every, tracks]) {
   const { engine } = window.goastgateway;
   const { context } = engine;
-  const both = new ChannelMergerNode(context, { numberOfInputs: 2 });
-  const soft = new GainNode(context, { gain: softer });
-  window.microphoneNode.connect(soft).connect(both, 0, 0);
-  engine.outputNode.connect(both, 0, 1);
-  const target = new MediaStreamAudioDestinationNode(context, { channelCount: 2 });
-  both.connect(target);
+  const all = new ChannelMergerNode(context, { numberOfInputs: tracks });
+  window.microphoneNode.connect(all, 0, 0);
+  engine.outputNode.connect(all, 0, 1);
+  const target = new MediaStreamAudioDestinationNode(context, { channelCount: tracks, channelInterpretation: 'discrete' });
+  all.connect(target);
   const impulse = context.createBuffer(1, every * context.sampleRate, context.sampleRate);
   impulse.getChannelData(0)[0] = mark;
   const source = new AudioBufferSourceNode(context, { buffer: impulse, loop: true });
-  source.connect(both, 0, 0);
+  source.connect(all, 0, 2);
   const markAt = Math.ceil((context.currentTime + 0.5) * 375) / 375; // whole samples at 48 kHz
   source.start(markAt);
   const [track] = target.stream.getAudioTracks();
@@ -61,7 +59,7 @@ async function inPage([seconds, mark, every, softer]) {
     late = Math.min(late, performance.timeOrigin + performance.now() - 1000 * context.currentTime);
   }, 3);
   const wanted = Math.round(seconds * context.sampleRate);
-  const samples = new Float32Array(2 * wanted);
+  const samples = new Float32Array(tracks * wanted);
   let fill = 0;
   const begun = context.currentTime;
   while (fill < wanted) {
@@ -69,7 +67,7 @@ async function inPage([seconds, mark, every, softer]) {
     if (done) throw new Error('the track ended');
     const part = new Float32Array(block.numberOfFrames);
     const take = Math.min(part.length, wanted - fill);
-    for (const channel of [0, 1]) {
+    for (let channel = 0; channel < tracks; channel++) {
       block.copyTo(part, { planeIndex: channel, format: 'f32-planar' });
       samples.set(part.subarray(0, take), channel * wanted + fill);
     }
@@ -80,8 +78,8 @@ async function inPage([seconds, mark, every, softer]) {
   reader.cancel();
   track.stop();
   source.stop();
-  window.microphoneNode.disconnect(soft);
-  engine.outputNode.disconnect(both);
+  window.microphoneNode.disconnect(all);
+  engine.outputNode.disconnect(all);
   const bytes = new Uint8Array(samples.buffer);
   let text = '';
   for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));

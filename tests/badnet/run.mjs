@@ -25,6 +25,15 @@ const END_MS = 6000;
 const DARK_AT_S = 9;
 const DARK_S = 3;
 
+/**
+ * Frames that came down before anything is judged: 8 s. Answering a call makes a page busy and opens a microphone,
+ * and what delay that left is taken out in the seconds after it, which is not what a row is about.
+ */
+const SETTLED_FRAMES = 400;
+/** A blackout is told from the speech around it only where nobody pauses: what is quieter than this is left out. */
+const PAUSE = 0.02;
+const PAUSE_SAMPLES = RATE / 50;
+
 /** With --table: so many calls a row, and so much of each is recorded; all rows in ten minutes. */
 const TABLE_CALLS = 2;
 const TABLE_S = 18;
@@ -56,7 +65,7 @@ async function freePort() {
 }
 
 /** Speech of two voices' parts: one for each side, 16 kHz, by Asterisk's own decoder. */
-async function speech(house, prompts) {
+async function speech(house, prompts, withoutPauses = false) {
   const parts = { down: ['demo-congrats', 'demo-echotest', 'demo-moreinfo'], up: ['basic-pbx-ivr-main', 'demo-abouttotry', 'priv-callee-options'] };
   const out = {};
   for (const [side, names] of Object.entries(parts)) {
@@ -68,9 +77,23 @@ async function speech(house, prompts) {
       pieces.push(readFileSync(to));
     }
     const bytes = Buffer.concat(pieces);
-    out[side] = new Int16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + (bytes.length & ~1)));
+    const whole = new Int16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + (bytes.length & ~1)));
+    out[side] = withoutPauses ? unbroken(whole) : whole;
   }
   return out;
+}
+
+/** The same speech without its pauses. @param {Int16Array} samples */
+function unbroken(samples) {
+  const out = new Int16Array(samples.length);
+  let length = 0;
+  for (let at = 0; at + PAUSE_SAMPLES <= samples.length; at += PAUSE_SAMPLES) {
+    const part = samples.subarray(at, at + PAUSE_SAMPLES);
+    if (part.reduce((sum, x) => sum + x * x, 0) < PAUSE_SAMPLES * (32768 * PAUSE) ** 2) continue;
+    out.set(part, length);
+    length += part.length;
+  }
+  return out.slice(0, length);
 }
 
 async function oneCall({ settings, dark }, seconds, prompts, scores) {
@@ -85,7 +108,7 @@ async function oneCall({ settings, dark }, seconds, prompts, scores) {
       config: { browser_addr: address, allowed_browser_ips: [network.far], allowed_origins: [`https://${address}`], log_level: 'INFO' },
       between: async (gatewayPort) => (way = await listenedWay(gatewayPort)).port,
     });
-    const { down, up } = await speech(house, prompts);
+    const { down, up } = await speech(house, prompts, dark);
     const file = (name) => join(house.folder, name);
     writeFileSync(file('down.sln16'), Buffer.from(down.buffer));
     const wide = Float32Array.from({ length: up.length * 3 }, (_, i) => {
@@ -107,7 +130,7 @@ async function oneCall({ settings, dark }, seconds, prompts, scores) {
     await house.call('2001', '--app', 'badnet');
     await waitForState(page, 'ringing');
     await page.keyboard.press('Enter');
-    await waitForStats(page, (stats) => stats.framesDown > 150);
+    await waitForStats(page, (stats) => stats.framesDown > SETTLED_FRAMES);
     const call = way.calls.at(-1);
     let darkAt;
     if (dark) setTimeout(() => (network.set(`blackout=${DARK_S}`), (darkAt = wall())), DARK_AT_S * 1000);
