@@ -242,6 +242,17 @@ test('when the sound stops in a call the socket is asked, and then a spare is tr
   assert.deepEqual(l.all.filter((e) => e.do === 'tell' && e.what === 'lost'), [], 'nothing was lost');
 });
 
+test('the longer the silence, the more time a spare has, for a handshake that takes longer than it should', () => {
+  const l = silent();
+  const heard = l.now;
+  while (l.now - heard < 4000) l.next();
+  assert.ok(l.state.spareAt - l.now >= 600 && l.state.spareAt - l.now <= 900, `${l.state.spareAt - l.now}`);
+  l.feed({ type: 'heard' });
+  l.feed({ type: 'quiet', on: true });
+  l.next();
+  assert.ok(l.state.spareAt - l.now <= 480, 'the next silence begins anew');
+});
+
 test('a stall that is over before the spare has logged in does no harm', () => {
   for (const sign of [{ type: 'heard' }, { type: 'quiet', on: false }]) {
     const l = silent();

@@ -27,6 +27,11 @@ const ASK_MS = 100;
 const SPARE_MS = 250;
 const HANDSHAKE_RTTS = 5;
 const SPARE_EXTRA_MS = 120;
+/**
+ * Nor has it less than this share of the silence so far: where a handshake takes longer than it should (a busy machine,
+ * Firefox with what was tried before), none would ever come to its end.
+ */
+const SPARE_SHARE = 1 / 6;
 /** Before a round trip was measured. */
 const FIRST_RTT_MS = 100;
 /** What a gateway may ask for at most. */
@@ -129,7 +134,7 @@ export function stepLink(before, event, now, random) {
 
   const trySpare = () => {
     s.spare = 'opening';
-    s.spareAt = now + Math.round(Math.max(SPARE_MS, HANDSHAKE_RTTS * s.rttMs + SPARE_EXTRA_MS) * (1 + random() / 10));
+    s.spareAt = now + Math.round(Math.max(SPARE_MS, HANDSHAKE_RTTS * s.rttMs + SPARE_EXTRA_MS, (now - s.heardAt) * SPARE_SHARE) * (1 + random() / 10));
     effects.push({ do: 'spare', url: s.url });
   };
 
