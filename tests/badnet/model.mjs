@@ -1,8 +1,10 @@
 // The page's playout buffer and the gateway's pacer alone, with recorded speech, over a model of TCP on a bad
 // network: the same figures as `run.mjs`, in simulated time, so a busy machine doesn't matter. See script/badnet.
 //
-//   node model.mjs SPEECH.sln16 [--python PYTHON] [--pacer PROGRAM] [--calls 3] [--only "2 %"] [--way up]
+//   node model.mjs SPEECH.sln16 [--python PYTHON] [--pacer PROGRAM] [--calls 3] [--only "2 %"] [--way up] [--tcp]
 //
+// With --tcp the kernel's own TCP says when frames come, over the emulated network (`tcp.py`): in real time, no two
+// runs alike, and with its sending window, which the model leaves out.
 // PROGRAM is `pacer.rs` built; without it there is only the way down. The delay up lacks what microphone and
 // browser add, about 30 ms.
 
@@ -128,18 +130,27 @@ const range = (list, digits) => {
   const [low, high] = [Math.min(...list), Math.max(...list)].map((x) => x.toFixed(digits));
   return low === high ? low : `${low} to ${high}`;
 };
+
+/** The same from the kernel: for each way a list of calls. */
+function kernelArrivals({ loss = 0, jitter = 0 }) {
+  const settings = ['delay=30', `loss=${100 * loss}`, `jitter=${jitter}`];
+  const told = execFileSync('python3', [join(dirname(fileURLToPath(import.meta.url)), 'tcp.py'), String(SECONDS), String(calls), ...settings], { maxBuffer: 1e8 });
+  return JSON.parse(told);
+}
+
 for (const [name, condition] of Object.entries(CONDITIONS)) {
   if (wanted.length > 0 && !wanted.some((w) => name.includes(w))) continue;
   const ways = { down: [], up: [] };
+  const kernel = process.argv.includes('--tcp') ? kernelArrivals(condition) : null;
   for (let seed = 1; seed <= calls; seed++) {
-    const arrive = arrivals(SECONDS * 50, { ...condition, seed });
+    const modelled = kernel ? null : arrivals(SECONDS * 50, { ...condition, seed });
     if (way.includes('down')) {
-      const { heard, stats } = play(speech, arrive);
+      const { heard, stats } = play(speech, modelled ?? kernel.down[seed - 1]);
       ways.down.push({ ...judge(heard), gaps: stats.underruns });
       if (process.env.BADNET_VERBOSE) console.log(`  ${seed} down ${JSON.stringify(ways.down.at(-1))} ${JSON.stringify(stats)}`);
     }
     if (!pacer || !way.includes('up')) continue;
-    const up = playUp(pacer, file, arrive);
+    const up = playUp(pacer, file, modelled ?? kernel.up[seed - 1]);
     ways.up.push(judge(up.heard));
     if (process.env.BADNET_VERBOSE) console.log(`  ${seed} up ${JSON.stringify(ways.up.at(-1))} ${up.said}`);
   }

@@ -253,6 +253,23 @@ test('the longer the silence, the more time a spare has, for a handshake that ta
   assert.ok(l.state.spareAt - l.now <= 480, 'the next silence begins anew');
 });
 
+test('a socket that is given up waits for the spare that is under way, and for no other', () => {
+  for (const opens of [true, false]) {
+    const l = silent();
+    while (!l.state.probing) l.next();
+    while (l.state.deadline !== l.state.spareAt) l.feed({ type: 'time' }, Math.min(l.state.deadline, l.state.spareAt) - l.now);
+    assert.equal(l.state.phase, 'ready');
+    if (opens) {
+      assert.deepEqual(l.feed({ type: 'opened', spare: true }), ['login']);
+      assert.deepEqual(l.feed({ type: 'welcome', spare: true }), ['swap']);
+      assert.equal(l.state.phase, 'ready');
+    } else {
+      l.next();
+      assert.deepEqual([l.state.phase, l.state.spare], ['waiting', null]);
+    }
+  }
+});
+
 test('a stall that is over before the spare has logged in does no harm', () => {
   for (const sign of [{ type: 'heard' }, { type: 'quiet', on: false }]) {
     const l = silent();

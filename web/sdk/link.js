@@ -28,10 +28,10 @@ const SPARE_MS = 250;
 const HANDSHAKE_RTTS = 5;
 const SPARE_EXTRA_MS = 120;
 /**
- * Nor has it less than this share of the silence so far: where a handshake takes longer than it should (a busy machine,
+ * Nor has it less than the silence so far divided by this: where a handshake takes longer than it should (a busy machine,
  * Firefox with what was tried before), none would ever come to its end.
  */
-const SPARE_SHARE = 1 / 6;
+const SPARE_PARTS = 6;
 /** Before a round trip was measured. */
 const FIRST_RTT_MS = 100;
 /** What a gateway may ask for at most. */
@@ -134,7 +134,7 @@ export function stepLink(before, event, now, random) {
 
   const trySpare = () => {
     s.spare = 'opening';
-    s.spareAt = now + Math.round(Math.max(SPARE_MS, HANDSHAKE_RTTS * s.rttMs + SPARE_EXTRA_MS, (now - s.heardAt) * SPARE_SHARE) * (1 + random() / 10));
+    s.spareAt = now + Math.round(Math.max(SPARE_MS, HANDSHAKE_RTTS * s.rttMs + SPARE_EXTRA_MS, (now - s.heardAt) / SPARE_PARTS) * (1 + random() / 10));
     effects.push({ do: 'spare', url: s.url });
   };
 
@@ -338,13 +338,18 @@ export function stepLink(before, event, now, random) {
       break;
 
     case 'time':
-      if (s.spareAt !== null && now >= s.spareAt) trySpare();
-      if (s.deadline === null || now < s.deadline) break;
+      if (s.deadline === null || now < s.deadline) {
+        if (s.spareAt !== null && now >= s.spareAt) trySpare();
+        break;
+      }
       if (s.phase === 'waiting') begin();
       else if (s.phase === 'connecting') unreached();
       else if (s.phase === 'login') lose('unreachable');
-      else if (s.phase === 'ready' && s.probing) lose('closed');
-      else if (s.phase === 'ready') {
+      else if (s.phase === 'ready' && s.probing) {
+        // A spare that is under way has its time first.
+        if ((s.spareAt ?? 0) > now) s.deadline = s.spareAt;
+        else lose('closed');
+      } else if (s.phase === 'ready') {
         s.probing = true;
         s.deadline = now + (s.inCall ? QUICK_PROBE_MS : PROBE_MS);
         effects.push({ do: 'probe' });
