@@ -10,6 +10,8 @@ import { RATE } from './ears.mjs';
 const MARK = 1;
 /** One mark every so many seconds: a busy machine may lose a piece. */
 const MARK_EVERY_S = 1;
+/** Each of so many is louder than the one before: on a busy machine a recording begins a second late. */
+const MARKS = 4;
 /** Microphone, speaker, marks. */
 const TRACKS = 3;
 
@@ -20,14 +22,17 @@ const TRACKS = 3;
  *   `from`: when the first sample was rendered; the speaker's later by the device's own buffer
  */
 export async function record(page, seconds) {
-  const told = await page.evaluate(inPage, [seconds, MARK, MARK_EVERY_S, TRACKS]);
+  const told = await page.evaluate(inPage, [seconds, MARK, MARK_EVERY_S, MARKS, TRACKS]);
   const bytes = Buffer.from(told.base64, 'base64');
   const all = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
   const [microphone, speaker, marks] = Array.from({ length: TRACKS }, (_, i) => all.subarray((i * all.length) / TRACKS, ((i + 1) * all.length) / TRACKS));
-  const first = marks.findIndex((x) => x > 0.45 * MARK);
+  const first = marks.findIndex((x) => x > (0.45 * MARK) / MARKS);
   if (first < 0) throw new Error('the recording has no mark');
-  // Which of the marks is it? The one that agrees with when the recording began, about.
-  const nth = Math.round((told.begun + first / told.rate - told.markAt) / MARK_EVERY_S);
+  // Which of the marks is it? The one of this loudness that agrees with when the recording began, about.
+  const loud = marks.subarray(Math.max(0, first - 1), first + 3).reduce((sum, x) => sum + x, 0);
+  const which = Math.round((loud / MARK) * MARKS) - 1;
+  const about = (told.begun + first / told.rate - told.markAt) / MARK_EVERY_S;
+  const nth = which + MARKS * Math.round((about - which) / MARKS);
   // `late` is the wall's clock less the context's.
   const from = told.late + 1000 * (told.markAt + nth * MARK_EVERY_S - first / told.rate);
   return {
@@ -37,7 +42,7 @@ export async function record(page, seconds) {
 }
 
 /** Runs in the page, whose policy lets no worklet of ours in: the sound is taken as a track. */
-async function inPage([seconds, mark, every, tracks]) {
+async function inPage([seconds, mark, every, count, tracks]) {
   const { engine } = window.goastgateway;
   const { context } = engine;
   const all = new ChannelMergerNode(context, { numberOfInputs: tracks });
@@ -45,8 +50,8 @@ async function inPage([seconds, mark, every, tracks]) {
   engine.outputNode.connect(all, 0, 1);
   const target = new MediaStreamAudioDestinationNode(context, { channelCount: tracks, channelInterpretation: 'discrete' });
   all.connect(target);
-  const impulse = context.createBuffer(1, every * context.sampleRate, context.sampleRate);
-  impulse.getChannelData(0)[0] = mark;
+  const impulse = context.createBuffer(1, count * every * context.sampleRate, context.sampleRate);
+  for (let i = 0; i < count; i++) impulse.getChannelData(0)[i * every * context.sampleRate] = (mark * (i + 1)) / count;
   const source = new AudioBufferSourceNode(context, { buffer: impulse, loop: true });
   source.connect(all, 0, 2);
   const markAt = Math.ceil((context.currentTime + 0.5) * 375) / 375; // whole samples at 48 kHz

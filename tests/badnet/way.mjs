@@ -113,3 +113,44 @@ export async function badNetwork(settings) {
     },
   };
 }
+
+/** Runs at the far end: takes connections there, and hands them over by a file, which both ends see. */
+const FAR_DOOR = `
+  const { connect, createServer } = require('net');
+  const [host, port, file] = process.argv.slice(1);
+  createServer((near) => {
+    const far = connect(file);
+    for (const [from, to] of [[near, far], [far, near]]) {
+      from.on('error', () => {}).on('close', () => to.destroy()).on('data', (data) => to.write(data));
+    }
+    near.setNoDelay(true);
+  }).listen(port, host, () => console.log('open'));
+`;
+
+/**
+ * A port of this machine is at the far end, too, under the same number: for a browser that can't be put there.
+ * @param {Awaited<ReturnType<typeof badNetwork>>} network
+ * @param {number} port
+ * @param {string} file that isn't there yet
+ */
+export async function farDoor(network, port, file) {
+  const server = createServer((near) => {
+    const far = connect(port, '127.0.0.1');
+    far.setNoDelay(true);
+    for (const [from, to] of [[near, far], [far, near]]) {
+      from.on('error', () => {}).on('close', () => to.destroy()).on('data', (data) => to.write(data));
+    }
+  });
+  await new Promise((done) => server.listen(file, done));
+  const [command, ...rest] = network.inside;
+  const child = spawn(command, [...rest, process.execPath, '-e', FAR_DOOR, network.far, port, file], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const gone = new Promise((done) => child.once('exit', done));
+  await Promise.race([new Promise((done) => child.stdout.once('data', done)), gone.then((code) => Promise.reject(new Error(`the far door ended with ${code}`)))]);
+  return {
+    async close() {
+      child.kill();
+      await gone;
+      server.close();
+    },
+  };
+}

@@ -294,9 +294,7 @@ export async function build({ config = {}, groups = {}, ami = false, ari = false
 async function freezableWay(target) {
   const pairs = new Set();
   let frozen = false;
-  let connections = 0;
   const server = createServer((near) => {
-    connections += 1;
     const far = connect(target, '127.0.0.1');
     const pair = [near, far];
     pairs.add(pair);
@@ -317,8 +315,6 @@ async function freezableWay(target) {
   const all = (what) => pairs.forEach((pair) => pair.forEach((socket) => socket[what]()));
   return {
     port: server.address().port,
-    /** So many have been made. */
-    connections: () => connections,
     freeze() {
       frozen = true;
       all('pause');
@@ -326,10 +322,6 @@ async function freezableWay(target) {
     thaw() {
       frozen = false;
       all('resume');
-    },
-    /** What froze stays so for good; who connects from now on gets through, as after a change of network. */
-    thawForNew() {
-      frozen = false;
     },
     /** The cable is pulled: connections break without a goodbye. */
     cut: () => all('resetAndDestroy'),
