@@ -230,7 +230,7 @@ test('when the sound stops in a call the socket is asked, and then a spare is tr
   assert.deepEqual(l.next(), ['spare']);
   const from = l.now;
   const tries = [];
-  while (l.now - from < 2400) {
+  while (l.now - from < 1400) {
     tries.push(l.now);
     assert.deepEqual(l.next(), ['spare']);
   }
