@@ -23,10 +23,10 @@ const IN_CALL_FIRST_WAIT_MS = 250;
 const IN_CALL_CONNECT_MS = 700;
 /** A question that a silent socket has not answered by then, and two round trips, is a reason for a spare. */
 const ASK_MS = 100;
-/** A spare has its handshake's three round trips and one for a busy machine, no less than this; then the next is tried. */
+/** A spare has its handshake's four round trips and room for a busy machine, no less than this; then the next is tried. */
 const SPARE_MS = 250;
-const HANDSHAKE_RTTS = 4;
-const SPARE_EXTRA_MS = 60;
+const HANDSHAKE_RTTS = 5;
+const SPARE_EXTRA_MS = 120;
 /**
  * Nor has it less than the silence so far divided by this: where a handshake takes longer than it should (a busy machine,
  * Firefox with what was tried before), none would ever come to its end.
