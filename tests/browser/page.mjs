@@ -17,7 +17,7 @@ import { Resampler } from '../../web/sdk/audio/resampler.js';
 import { toPcm } from './signal.mjs';
 
 /** A state that does not come by then does not come. */
-const WAIT_MS = 15000;
+const WAIT_MS = 30000;
 
 /**
  * Starts a browser with a microphone made of a WAV file (or Chromium's own beeps).

@@ -105,6 +105,18 @@ const samplesOf = (frames) => {
   return fromPcm(new Int16Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)));
 };
 
+/** Waits until most of what a phone sends in 0.8 s is this tone: a microphone needs a moment, on a busy machine more. */
+async function hears(phone, hz) {
+  const others = [VOICE_HZ, FAR_HZ, 440].filter((other) => other !== hz);
+  const shares = [];
+  while (shares.length < 15) {
+    const frames = await phone.heard(40);
+    shares.push(shareOfTone(samplesOf(frames), [hz, ...others], 16000));
+    if (shares.at(-1) > 0.6) return frames;
+  }
+  throw new assert.AssertionError({ message: `${hz} Hz was not heard; its share, 0.8 s at a time: ${shares.join(' ')}` });
+}
+
 describe('a call', () => {
   test('comes in, is answered, held, and hung up; each side knows', async () => {
     const phone = await logIn();
@@ -120,8 +132,7 @@ describe('a call', () => {
     await page.evaluate((call) => window.calls[call].accept(), id);
     await happened('call.accept');
     assert.equal(await status(id), 'open');
-    const heard = await phone.heard(60);
-    assert.ok(shareOfTone(samplesOf(heard.slice(20)), [VOICE_HZ, FAR_HZ, 440], 16000) > 0.6, 'the voice is heard');
+    const heard = await hears(phone, VOICE_HZ);
     assert.ok(heard.every((f) => f.data.length === 640));
     await page.evaluate((call) => window.calls[call].hold(), id);
     assert.equal(await status(id), 'held');
@@ -235,7 +246,7 @@ describe('the connection', () => {
     const phone = await logIn();
     phone.send({ type: 'ping', n: 41 });
     assert.equal((await phone.says('pong')).n, 41);
-    assert.equal(await page.evaluate(() => window.device.rttMs !== null), true);
+    await page.waitForFunction(() => window.device.rttMs !== null);
     const held = () => page.evaluate(async () => (await navigator.locks.query()).held.filter((l) => l.name.startsWith('goastgateway-phone')).length);
     assert.equal(await held(), 1);
     await page.evaluate(() => window.device.unregister());
