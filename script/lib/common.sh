@@ -77,6 +77,17 @@ free_port() {
   die "found no free TCP port between 20000 and 31999"
 }
 
+# free_ports COUNT : so many, no two the same, a line each.
+free_ports() {
+  local port
+  local -A found=()
+  while [ ${#found[@]} -lt "$1" ]; do
+    port=$(free_port '')
+    found[$port]=free
+  done
+  printf '%s\n' "${!found[@]}"
+}
+
 # random_hex BYTES : from the kernel, never from $RANDOM: it guards a login.
 random_hex() { od -An -N "$1" -tx1 /dev/urandom | tr -d ' \n'; }
 

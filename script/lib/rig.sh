@@ -160,12 +160,13 @@ start_command() {
   [ ${#dir} -le 85 ] || die "$dir is too long a name for a folder that holds a socket (85 characters at most)"
   ! rig_runs "$dir" || die "an Asterisk already runs in $dir (pid $(rig_pid "$dir")); stop it: script/asterisk stop $dir"
 
-  local ami http sip secret try
+  local ami http sip ports secret try
   # One that is started again is known by the password that it had.
   secret=$(sed -n 's/^ARI_SECRET=//p' "$dir/rig.env" 2>/dev/null || true)
   secret=${secret:-$(random_hex 16)}
   for try in 1 2 3; do
-    ami=${ami_wish:-$(free_port)} http=${http_wish:-$(free_port)} sip=$(free_port)
+    mapfile -t ports < <(free_ports 3)
+    ami=${ami_wish:-${ports[0]}} http=${http_wish:-${ports[1]}} sip=${ports[2]}
     rm -f "$dir/run/asterisk.ctl"
     write_config "$dir"
     boot "$dir" && break
