@@ -1,8 +1,9 @@
 //! One call that may be tapped, and the task that listens to it once somebody wants it.
 //!
-//! The task looks fifty times a second, at the same moments as those of all other calls, so that their
-//! thread wakes once for all of them: what has come goes onto the grid, each slot of the grid goes to
-//! every consumer's queue. It ends with the call, and closes every queue.
+//! The task looks fifty times a second: what has come goes onto the grid, each slot of the grid goes to
+//! every consumer's queue. Calls take turns, a quarter of them each 5 ms: their thread wakes once for
+//! many of them, and what it sends for all of them doesn't come in one burst. It ends with the call,
+//! and closes every queue.
 
 use std::{
     collections::HashMap,
@@ -36,6 +37,9 @@ use crate::media::{
 
 /// Streams of one call. Each has its own queue, so the number bounds a call's memory.
 pub const STREAMS: usize = 16;
+
+/// Turns that calls are divided into; each looks at its own part of [`BEAT`].
+const TURNS: u32 = 4;
 
 /// A call that can be tapped.
 #[derive(Debug)]
@@ -109,6 +113,11 @@ impl CallTap {
 
     pub fn id(&self) -> Uuid {
         self.facts.call_id
+    }
+
+    /// How long after the beats of the first turn those of this call are.
+    fn turn(&self) -> std::time::Duration {
+        BEAT / TURNS * (self.id().as_bytes()[15] as u32 % TURNS)
     }
 
     /// The slot of a moment.
@@ -315,6 +324,7 @@ impl Stream {
 /// Beats that are counted from a moment: whoever counts from the same one wakes at the same time.
 fn beats(from: Moment) -> Interval {
     let now = Moment::now();
+    let from = if from > now { from - BEAT } else { from };
     let since = now.saturating_duration_since(from).as_nanos();
     let rest = BEAT.as_nanos() - since % BEAT.as_nanos();
     let rest = u64::try_from(rest).map_or(BEAT, std::time::Duration::from_nanos);
@@ -329,7 +339,7 @@ pub async fn listen(tap: Arc<CallTap>, mut end: LineEnd, beats_from: Moment) {
     let mut narrower = Narrower::default();
     let mut taps: Vec<Tap> = Vec::new();
     let mut pauses = Pauses::default();
-    let mut beats = beats(beats_from);
+    let mut beats = beats(beats_from + tap.turn());
     tap.switch.turn_on();
     let mut begun = false;
     let mut digits = Vec::new();

@@ -87,7 +87,7 @@ pub struct Taps {
     forks: Mutex<HashMap<String, Weak<Fork>>>,
     /// Channels of Asterisk that are no calls of the gateway.
     pub channels: Channels,
-    /// All calls are listened to at the same beats, counted from here.
+    /// Beats of the first turn of calls are counted from here; the others follow a quarter each.
     beats_from: tokio::time::Instant,
     /// Told when a call can be listened to.
     opened: Notify,

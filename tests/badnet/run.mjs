@@ -151,8 +151,8 @@ async function oneCall({ settings, dark }, seconds, prompts, scores) {
         side.silence = longestSilence({ samples: cut(heard, begin - 500, Math.min(end, to) - begin) });
         const before = median(found.filter((d) => d.at + from < begin - 500).map((d) => d.ms));
         side.before = before;
-        // From when on is it within 20 ms of what it was, and stays so?
-        const bad = found.filter((d) => d.at + from > begin + 1000 * DARK_S && Math.abs(d.ms - before) > 20).at(-1);
+        // From when on is it at most 20 ms more than it was, and stays so?
+        const bad = found.filter((d) => d.at + from > begin + 1000 * DARK_S && d.ms - before > 20).at(-1);
         side.backAfter = bad ? bad.at + from - begin - 1000 * DARK_S : 0;
       } else {
         side.pesq = await scores.of(said, heard, found, from, to, file(name));
