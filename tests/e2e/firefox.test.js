@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { hasFirefox, launchFirefox } from '../browser/firefox.mjs';
 import { amplitudeAt } from '../browser/signal.mjs';
 import { build } from './house.mjs';
-import { RATE, readWav } from './sound.mjs';
+import { RATE, readWav, speaker } from './sound.mjs';
 
 /** What Firefox's own fake microphone plays. */
 const FAKE_HZ = 700;
@@ -24,16 +24,6 @@ after(async () => {
   await firefox?.close();
   await house?.tearDown();
 });
-
-/** What the speaker plays now, at the context's rate. */
-function listen() {
-  const { engine } = window.goastgateway;
-  window.ear ??= new AnalyserNode(engine.context, { fftSize: 16384 });
-  engine.outputNode.connect(window.ear);
-  const samples = new Float32Array(window.ear.fftSize);
-  window.ear.getFloatTimeDomainData(samples);
-  return { rate: engine.context.sampleRate, samples: Array.from(samples, (x) => Math.round(x * 1e4) / 1e4) };
-}
 
 test('Firefox: a person logs in, sees who calls, answers, talks, hangs up, and finds the call in the list', { skip }, async () => {
   const page = await firefox.openPage(`${house.origin}/`);
@@ -65,9 +55,9 @@ test('Firefox: the page answers a call, and both sides hear each other', { skip 
   await page.waitFor(() => window.goastgateway.phone.state === 'ringing');
   await page.press('Enter');
   await page.waitFor(() => window.goastgateway.phone.stats.framesDown > 100);
-  await page.evaluate(listen);
+  await page.evaluate(speaker);
   await page.waitFor(() => window.goastgateway.phone.stats.framesDown > 150);
-  const { rate, samples } = await page.evaluate(listen);
+  const { rate, samples } = await page.evaluate(speaker);
   const [tone, other] = [1000, 1700].map((hz) => amplitudeAt(samples, hz, rate));
   assert.ok(tone > 0.05 && tone > 10 * other, `1 kHz at ${tone}, beside it ${other}`);
   const stats = await page.evaluate(() => window.goastgateway.phone.stats);

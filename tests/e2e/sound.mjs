@@ -159,3 +159,13 @@ export async function roundTrip(page, seconds = 4, maxMs = 1500) {
   const median = (key) => found.map((f) => f[key]).sort((a, b) => a - b)[found.length >> 1];
   return { ms: median('ms'), likeness: median('likeness'), pieces: found.length };
 }
+
+/** Runs in the page: what its speaker plays now, at the context's rate. For browsers whose driver has no tap. */
+export function speaker() {
+  const { engine } = window.goastgateway;
+  window.ear ??= new AnalyserNode(engine.context, { fftSize: 16384 });
+  engine.outputNode.connect(window.ear);
+  const samples = new Float32Array(window.ear.fftSize);
+  window.ear.getFloatTimeDomainData(samples);
+  return { rate: engine.context.sampleRate, samples: Array.from(samples, (x) => Math.round(x * 1e4) / 1e4) };
+}

@@ -5,6 +5,7 @@ import { after, before, test } from 'node:test';
 import { hasWebKit, launchWebKit } from '../browser/webkit.mjs';
 import { amplitudeAt } from '../browser/signal.mjs';
 import { build } from './house.mjs';
+import { speaker } from './sound.mjs';
 
 const skip = hasWebKit ? false : 'there is no WebKit to drive (apt-get install webkit2gtk-driver xvfb)';
 
@@ -26,14 +27,7 @@ const state = (word) => page.waitFor((w) => document.getElementById('state')?.te
 
 /** How loud a tone is in what the speaker plays now, and another one beside it. */
 async function listen(hz, beside) {
-  const { rate, samples } = await page.evaluate(() => {
-    const { engine } = window.goastgateway;
-    window.ear ??= new AnalyserNode(engine.context, { fftSize: 16384 });
-    engine.outputNode.connect(window.ear);
-    const samples = new Float32Array(window.ear.fftSize);
-    window.ear.getFloatTimeDomainData(samples);
-    return { rate: engine.context.sampleRate, samples: Array.from(samples, (x) => Math.round(x * 1e4) / 1e4) };
-  });
+  const { rate, samples } = await page.evaluate(speaker);
   return { rate, tone: amplitudeAt(samples, hz, rate), other: amplitudeAt(samples, beside, rate) };
 }
 
