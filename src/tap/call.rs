@@ -115,11 +115,6 @@ impl CallTap {
         self.facts.call_id
     }
 
-    /// How long after the beats of the first turn those of this call are.
-    fn turn(&self) -> std::time::Duration {
-        BEAT / TURNS * (self.id().as_bytes()[15] as u32 % TURNS)
-    }
-
     /// The slot of a moment.
     pub fn slot_at(&self, at: Instant) -> u64 {
         let since = at.saturating_duration_since(self.start);
@@ -321,6 +316,11 @@ impl Stream {
     }
 }
 
+/// How long after the beats of the first turn those of this call are.
+fn turn(call: Uuid) -> std::time::Duration {
+    BEAT / TURNS * (u32::from(call.as_bytes()[15]) % TURNS)
+}
+
 /// Beats that are counted from a moment: whoever counts from the same one wakes at the same time.
 fn beats(from: Moment) -> Interval {
     let now = Moment::now();
@@ -339,7 +339,7 @@ pub async fn listen(tap: Arc<CallTap>, mut end: LineEnd, beats_from: Moment) {
     let mut narrower = Narrower::default();
     let mut taps: Vec<Tap> = Vec::new();
     let mut pauses = Pauses::default();
-    let mut beats = beats(beats_from + tap.turn());
+    let mut beats = beats(beats_from + turn(tap.id()));
     tap.switch.turn_on();
     let mut begun = false;
     let mut digits = Vec::new();
@@ -389,5 +389,20 @@ fn give(mut slot: Slot, taps: &[Tap], pauses: &Pauses, narrower: &mut Narrower) 
     let both = Arc::new(Both { wide: slot, narrow });
     for tap in taps.iter().filter(|tap| both.wide.index >= tap.base && !tap.mute.is_apart()) {
         tap.queue.push(Item::Slot(tap.mute.of(&both)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_divided_evenly_into_turns_within_a_beat() {
+        let mut calls = HashMap::new();
+        for last in 0..=u8::MAX {
+            *calls.entry(turn(Uuid::from_u128(last.into()))).or_insert(0) += 1;
+        }
+        assert!(calls.keys().all(|turn| *turn < BEAT));
+        assert_eq!(calls.into_values().collect::<Vec<_>>(), [64; TURNS as usize]);
     }
 }

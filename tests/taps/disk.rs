@@ -1,6 +1,8 @@
 //! A disk without a byte left: recordings stop with an alarm, calls go on, and when there is room
 //! again the next call is recorded.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use crate::{
@@ -16,13 +18,17 @@ fn is_started(what: &What) -> bool {
     matches!(what, What::RecordingStarted { .. })
 }
 
+async fn recording(spool: &Path, kept: &Path, min_free_mib: u64) -> Gateway {
+    let settings = json!({ "spool": spool, "directory": kept, "min_free_mib": min_free_mib });
+    Gateway::with(|config| config["recording"] = settings, json!({})).await
+}
+
 #[tokio::test]
 async fn a_disk_without_a_byte_left_ends_recordings_until_there_is_room_and_no_call() {
     let Some(disk) = SmallDisk::mount(8) else { return };
     let kept = tempfile::tempdir().unwrap();
-    let (spool, kept) = (disk.path().join("spool"), kept.path().to_owned());
-    let settings = json!({ "spool": spool, "directory": kept, "min_free_mib": 1 });
-    let gateway = Gateway::with(|config| config["recording"] = settings, json!({})).await;
+    let (spool, kept) = (disk.path().join("spool"), kept.path());
+    let gateway = recording(&spool, kept, 1).await;
     let mut feed = gateway.exchange.feed.subscribe("test");
     let taps = gateway.exchange.taps.clone();
     let mut events = taps.take_events().unwrap();
@@ -89,9 +95,8 @@ async fn a_disk_without_a_byte_left_ends_recordings_until_there_is_room_and_no_c
 async fn a_disk_that_is_full_in_the_middle_of_a_write_ends_the_recording_with_the_write_before() {
     let Some(disk) = SmallDisk::mount(8) else { return };
     let kept = tempfile::tempdir().unwrap();
-    let (spool, kept) = (disk.path().join("spool"), kept.path().to_owned());
-    let settings = json!({ "spool": spool, "directory": kept, "min_free_mib": 0 });
-    let gateway = Gateway::with(|config| config["recording"] = settings, json!({})).await;
+    let (spool, kept) = (disk.path().join("spool"), kept.path());
+    let gateway = recording(&spool, kept, 0).await;
     let mut feed = gateway.exchange.feed.subscribe("test");
     let taps = gateway.exchange.taps.clone();
     let mut events = taps.take_events().unwrap();
