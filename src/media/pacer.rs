@@ -22,11 +22,12 @@ use std::{
 
 use bytes::Bytes;
 
-use self::{floor::Floor, join::cross_fade, stalls::Stalls};
+use self::{floor::Floor, join::cross_fade, nanos::Nanos, stalls::Stalls};
 use super::frame::{self, is_silence, silence};
 
 mod floor;
 mod join;
+mod nanos;
 mod stalls;
 
 /// How far Asterisk may be ahead when a frame is handed to it. Two frames bridge our own lateness;
@@ -35,17 +36,17 @@ pub const AHEAD: Duration = Duration::from_millis(40);
 /// What may wait for Asterisk, here and there together: the longest stall of which speech is kept.
 pub const BACKLOG: Duration = Duration::from_millis(260);
 /// The same for a moment after a backlog was dropped: the burst that follows is as old.
-const BACKLOG_AFTER_DROP: Duration = Duration::from_millis(60);
+const BACKLOG_AFTER_DROP: Nanos = Nanos::millis(60);
 /// How long that moment is. A thawed connection delivers its backlog faster than this.
-const RECOVERY: Duration = Duration::from_millis(500);
+const RECOVERY: Nanos = Nanos::millis(500);
 /// Without a frame for this long, the phone counts as sending nothing. Not sooner than the longest
 /// stall of which speech is kept: silence in front of late speech makes it later still, while an ear
 /// that gets nothing bridges that from its own buffer.
-const GAP: Duration = BACKLOG;
+const GAP: Nanos = Nanos::of(BACKLOG);
 /// No more than this is kept for stalls that recur: a burst at its end has room below [`BACKLOG`].
-const MOST_KEPT: Duration = Duration::from_millis(160);
+const MOST_KEPT: Nanos = Nanos::millis(160);
 /// How often Asterisk is asked for its queue.
-const ASK_EVERY: Duration = Duration::from_millis(2_000);
+const ASK_EVERY: Nanos = Nanos::millis(2_000);
 /// A reported queue of this many frames is beyond dropping: it is flushed.
 const FLUSH_FRAMES: u32 = 25;
 
@@ -80,40 +81,44 @@ pub struct PacerCounts {
 /// The account of one call's audio towards Asterisk.
 #[derive(Debug)]
 pub struct Pacer {
+    /// What all moments are counted from.
+    began: Instant,
     frame_bytes: usize,
-    frame_time: Duration,
+    frame_time: Nanos,
     /// When Asterisk will have played all that it was sent.
-    played_out: Instant,
+    played_out: Nanos,
     held: VecDeque<Bytes>,
     /// The phone's last frame.
-    last_frame: Option<Instant>,
+    last_frame: Option<Nanos>,
     xoff: bool,
-    recovering_until: Instant,
+    recovering_until: Nanos,
     floor: Floor,
     stalls: Stalls,
     /// Taken out; the next frame fades in from it.
     taken: Option<Bytes>,
-    ask_at: Instant,
+    ask_at: Nanos,
     /// How far ahead Asterisk was believed to be when it was asked, while the answer is outstanding.
-    asked: Option<Duration>,
+    asked: Option<Nanos>,
     counts: PacerCounts,
 }
 
 impl Pacer {
     /// An account that begins empty, at the answer. Frames have `frame_bytes` bytes.
     pub fn new(frame_bytes: usize, now: Instant) -> Self {
+        let frame_time = Nanos::of(frame::time(frame_bytes));
         Self {
+            began: now,
             frame_bytes,
-            frame_time: frame::time(frame_bytes),
-            played_out: now,
+            frame_time,
+            played_out: Nanos::ZERO,
             held: VecDeque::new(),
             last_frame: None,
             xoff: false,
-            recovering_until: now,
-            floor: Floor::new(frame::time(frame_bytes), now),
-            stalls: Stalls::new(now),
+            recovering_until: Nanos::ZERO,
+            floor: Floor::new(frame_time, Nanos::ZERO),
+            stalls: Stalls::new(Nanos::ZERO),
             taken: None,
-            ask_at: now + ASK_EVERY,
+            ask_at: ASK_EVERY,
             asked: None,
             counts: PacerCounts::default(),
         }
@@ -121,6 +126,7 @@ impl Pacer {
 
     /// A whole frame came from the phone.
     pub fn push(&mut self, frame: Bytes, now: Instant, actions: &mut Vec<Action>) {
+        let now = Nanos::since(self.began, now);
         self.last_frame = Some(now);
         self.stalls.see(self.frame_time, now);
         if self.xoff {
@@ -134,20 +140,21 @@ impl Pacer {
                 self.taken.get_or_insert(frame);
                 return;
             }
-            if self.ahead(now) < AHEAD {
+            if self.played_out - now < Nanos::of(AHEAD) {
                 self.send(frame, now, actions);
                 return;
             }
         }
         self.held.push_back(frame);
         self.trim_held(now);
-        let limit = if now < self.recovering_until { BACKLOG_AFTER_DROP } else { BACKLOG };
+        let limit =
+            if now < self.recovering_until { BACKLOG_AFTER_DROP } else { Nanos::of(BACKLOG) };
         if self.backlog(now) > limit {
             self.counts.late += self.held.len() as u64 - 1;
             let first = self.held.drain(..self.held.len() - 1).next();
             self.taken = self.taken.take().or(first);
             self.recovering_until = now + RECOVERY;
-            self.floor = Floor::new(frame::time(self.frame_bytes), now);
+            self.floor = Floor::new(self.frame_time, now);
         }
         self.release(now, actions);
     }
@@ -169,6 +176,7 @@ impl Pacer {
 
     /// The time of [`Pacer::deadline`] may have come.
     pub fn tick(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let now = Nanos::since(self.began, now);
         self.release(now, actions);
         if self.fill_at().is_some_and(|at| at <= now) {
             let frame = silence(self.frame_bytes);
@@ -179,7 +187,7 @@ impl Pacer {
         }
         if self.ask_at <= now {
             self.ask_at = now + ASK_EVERY;
-            self.asked = Some(self.ahead(now));
+            self.asked = Some(self.played_out - now);
             actions.push(Action::AskStatus);
         }
     }
@@ -193,27 +201,28 @@ impl Pacer {
         if let Some(fill) = self.fill_at() {
             at = at.min(fill);
         }
-        at
+        self.began + at
     }
 
     /// Asterisk reported its queue (`STATUS`).
     pub fn status(&mut self, queue_length: u32, now: Instant, actions: &mut Vec<Action>) {
         let Some(believed) = self.asked.take() else { return };
+        let now = Nanos::since(self.began, now);
         if queue_length >= FLUSH_FRAMES {
             self.played_out = now;
             self.counts.late += self.held.len() as u64;
             self.held.clear();
             self.recovering_until = now + RECOVERY;
-            self.floor = Floor::new(frame::time(self.frame_bytes), now);
+            self.floor = Floor::new(self.frame_time, now);
             actions.push(Action::Flush);
             return;
         }
         // The question travels behind the frames that were sent before it, so the answer is about
         // them and no others, however long the way is: it is held against the belief of that moment.
         // A frame that waits for its tick may be reported or not: one frame is no difference.
-        let reported = self.frame_time * queue_length;
+        let reported = self.frame_time.times(queue_length as usize);
         if reported.abs_diff(believed) > self.frame_time {
-            let ahead = (self.ahead(now) + reported).saturating_sub(believed);
+            let ahead = self.played_out - now + reported - believed;
             self.played_out = now + ahead;
         }
     }
@@ -224,33 +233,38 @@ impl Pacer {
         if xoff {
             self.counts.full += self.held.len() as u64;
             self.held.clear();
-            self.ask_at = now;
+            self.ask_at = Nanos::since(self.began, now);
         }
     }
 
     /// What Asterisk has and has not played yet, by our account.
     pub fn ahead(&self, now: Instant) -> Duration {
-        self.played_out.saturating_duration_since(now)
+        (self.played_out - Nanos::since(self.began, now)).into()
     }
 
     pub fn counts(&self) -> PacerCounts {
         self.counts
     }
 
-    fn backlog(&self, now: Instant) -> Duration {
-        self.ahead(now) + self.frame_time * self.held.len() as u32
+    fn backlog(&self, now: Nanos) -> Nanos {
+        self.played_out - now + self.waiting()
+    }
+
+    /// How long what is held sounds.
+    fn waiting(&self) -> Nanos {
+        self.frame_time.times(self.held.len())
     }
 
     /// The delay that neither this frame has used nor stalls that recur would use.
-    fn needless(&self, now: Instant) -> Duration {
-        let Some(due) = self.stalls.due() else { return Duration::ZERO };
+    fn needless(&self, now: Nanos) -> Nanos {
+        let Some(due) = self.stalls.due() else { return Nanos::ZERO };
         let kept = self.stalls.recurring().min(MOST_KEPT);
-        let end = self.played_out + self.frame_time * self.held.len() as u32;
-        self.backlog(now).min(end.saturating_duration_since(due + kept))
+        let end = self.played_out + self.waiting();
+        self.backlog(now).min(end - (due + kept))
     }
 
     /// Takes needless delay out of what is held.
-    fn trim_held(&mut self, now: Instant) {
+    fn trim_held(&mut self, now: Nanos) {
         while self.held.len() > 1 {
             let Some(at) = (0..self.held.len())
                 .find(|&i| self.floor.would_take(now, || is_silence(&self.held[i])))
@@ -267,19 +281,18 @@ impl Pacer {
         }
     }
 
-    fn release_at(&self) -> Instant {
-        let early = AHEAD.saturating_sub(self.frame_time);
-        self.played_out.checked_sub(early).unwrap_or(self.played_out)
+    fn release_at(&self) -> Nanos {
+        self.played_out - (Nanos::of(AHEAD) - self.frame_time)
     }
 
-    fn release(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    fn release(&mut self, now: Nanos, actions: &mut Vec<Action>) {
         while !self.xoff && self.release_at() <= now {
             let Some(frame) = self.held.pop_front() else { return };
             self.send(frame, now, actions);
         }
     }
 
-    fn fill_at(&self) -> Option<Instant> {
+    fn fill_at(&self) -> Option<Nanos> {
         if self.xoff || !self.held.is_empty() {
             return None;
         }
@@ -289,7 +302,7 @@ impl Pacer {
         }
     }
 
-    fn send(&mut self, frame: Bytes, now: Instant, actions: &mut Vec<Action>) {
+    fn send(&mut self, frame: Bytes, now: Nanos, actions: &mut Vec<Action>) {
         self.account(now);
         self.counts.sent += 1;
         let frame = match self.taken.take() {
@@ -299,7 +312,7 @@ impl Pacer {
         actions.push(Action::Send(frame));
     }
 
-    fn account(&mut self, now: Instant) {
+    fn account(&mut self, now: Nanos) {
         self.played_out = self.played_out.max(now) + self.frame_time;
     }
 }

@@ -4,36 +4,36 @@
 //! is one stall, told by its first frame. A single one is forgiven, two mean that there will be more:
 //! as long as they are remembered, the delay that bridges them isn't needless.
 
-use std::time::{Duration, Instant};
+use super::nanos::Nanos;
 
 /// A frame that is later than the one before by this much begins a stall.
-const STALL: Duration = Duration::from_millis(15);
+const STALL: Nanos = Nanos::millis(15);
 /// How long a stall is remembered, in [`SLOT`]s. A packet lost every few seconds is prepared for all
 /// the time; a calm network is believed after it.
 const SLOTS: usize = 12;
-const SLOT: Duration = Duration::from_secs(1);
+const SLOT: Nanos = Nanos::millis(1_000);
 /// From so many on the network is bad, and the longest of them will come again, too.
 const MANY: u32 = 20;
 /// What is later is a freeze: it teaches nothing about the next stall, and is not prepared for.
-const FREEZE: Duration = Duration::from_millis(250);
+const FREEZE: Nanos = Nanos::millis(250);
 /// A frame that is quicker than all others sets the measure at once; that all are slower (a longer
 /// route, a slower clock) is taken over after this.
-const SLOWER: Duration = Duration::from_millis(1_500);
+const SLOWER: Nanos = Nanos::millis(1_500);
 
 /// The lateness of one phone's frames.
 #[derive(Debug)]
 pub struct Stalls {
     /// When the last frame would have come, had it been as quick as the quickest.
-    due: Option<Instant>,
+    due: Option<Nanos>,
     /// How much later than that it came.
-    late: Duration,
+    late: Nanos,
     /// The least of that since `since`.
-    least: Duration,
-    since: Instant,
-    slot_began: Instant,
+    least: Nanos,
+    since: Nanos,
+    slot_began: Nanos,
     /// What `slots` and `counts` come to. Each frame asks for it, and those are more memory than all
     /// else that it touches here.
-    recurring: Duration,
+    recurring: Nanos,
     slot: usize,
     /// The two longest stalls of each slot in microseconds, the longer first; a ring.
     slots: [[u32; 2]; SLOTS],
@@ -42,14 +42,14 @@ pub struct Stalls {
 }
 
 impl Stalls {
-    pub fn new(now: Instant) -> Self {
+    pub fn new(now: Nanos) -> Self {
         Self {
             due: None,
-            late: Duration::ZERO,
-            least: Duration::MAX,
+            late: Nanos::ZERO,
+            least: Nanos::MAX,
             since: now,
             slot_began: now,
-            recurring: Duration::ZERO,
+            recurring: Nanos::ZERO,
             slot: 0,
             slots: Default::default(),
             counts: Default::default(),
@@ -57,16 +57,16 @@ impl Stalls {
     }
 
     /// A frame came that lasts `frame_time`.
-    pub fn see(&mut self, frame_time: Duration, now: Instant) {
+    pub fn see(&mut self, frame_time: Nanos, now: Nanos) {
         self.turn(now);
         let due = self.due.map_or(now, |due| (due + frame_time).min(now));
         let before = self.late;
-        self.late = now.saturating_duration_since(due);
+        self.late = now - due;
         self.due = Some(due);
         if self.late > FREEZE {
             self.due = Some(now);
-            self.late = Duration::ZERO;
-            self.least = Duration::MAX;
+            self.late = Nanos::ZERO;
+            self.least = Nanos::MAX;
             self.since = now;
             return;
         }
@@ -74,25 +74,25 @@ impl Stalls {
             self.remember(self.late);
         }
         self.least = self.least.min(self.late);
-        if now.saturating_duration_since(self.since) >= SLOWER {
+        if now - self.since >= SLOWER {
             self.due = Some(due + self.least);
             self.late -= self.least;
-            self.least = Duration::MAX;
+            self.least = Nanos::MAX;
             self.since = now;
         }
     }
 
     /// When the newest frame would have come, had it been as quick as the quickest.
-    pub fn due(&self) -> Option<Instant> {
+    pub fn due(&self) -> Option<Nanos> {
         self.due
     }
 
     /// The longest stall that there was more than once; where there are [`MANY`], the longest.
-    pub fn recurring(&self) -> Duration {
+    pub fn recurring(&self) -> Nanos {
         self.recurring
     }
 
-    fn remember(&mut self, stall: Duration) {
+    fn remember(&mut self, stall: Nanos) {
         // No longer than FREEZE.
         let stall = u32::try_from(stall.as_micros()).unwrap_or(u32::MAX);
         let count = &mut self.counts[self.slot];
@@ -118,20 +118,20 @@ impl Stalls {
             }
         }
         let recurring = if many >= MANY { first } else { second };
-        self.recurring = Duration::from_micros(u64::from(recurring));
+        self.recurring = Nanos::micros(recurring);
     }
 
     /// Forgets what is too long ago.
-    fn turn(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.slot_began) < SLOT {
+    fn turn(&mut self, now: Nanos) {
+        if now - self.slot_began < SLOT {
             return;
         }
-        if now.saturating_duration_since(self.slot_began) > SLOT * SLOTS as u32 {
+        if now - self.slot_began > SLOT.times(SLOTS) {
             self.slots = Default::default();
             self.counts = Default::default();
             self.slot_began = now;
         }
-        while now.saturating_duration_since(self.slot_began) >= SLOT {
+        while now - self.slot_began >= SLOT {
             self.slot = (self.slot + 1) % SLOTS;
             self.slots[self.slot] = Default::default();
             self.counts[self.slot] = 0;
@@ -148,14 +148,13 @@ mod tests {
     use super::*;
     use crate::media::frame::FRAME_TIME;
 
-    const MS: Duration = Duration::from_millis(1);
+    const FRAME: Nanos = Nanos::of(FRAME_TIME);
 
     /// Frames of 20 ms, each so many ms late.
     fn after(late: impl IntoIterator<Item = u32>) -> Stalls {
-        let start = Instant::now();
-        let mut stalls = Stalls::new(start);
+        let mut stalls = Stalls::new(Nanos::ZERO);
         for (n, late) in late.into_iter().enumerate() {
-            stalls.see(FRAME_TIME, start + FRAME_TIME * n as u32 + MS * late);
+            stalls.see(FRAME, FRAME.times(n) + Nanos::millis(late));
         }
         stalls
     }
@@ -171,11 +170,11 @@ mod tests {
 
     #[test]
     fn one_stall_is_forgiven_and_two_are_remembered_for_12_s() {
-        assert_eq!(after((0..700).map(|n| lost_at(&[100], n))).recurring(), Duration::ZERO);
+        assert_eq!(after((0..700).map(|n| lost_at(&[100], n))).recurring(), Nanos::ZERO);
         let twice = |frames| after((0..frames).map(|n| lost_at(&[100, 200], n))).recurring();
-        assert_eq!(twice(201), 95 * MS);
-        assert_eq!(twice(650), 95 * MS);
-        assert_eq!(twice(750), Duration::ZERO);
+        assert_eq!(twice(201), Nanos::millis(95));
+        assert_eq!(twice(650), Nanos::millis(95));
+        assert_eq!(twice(750), Nanos::ZERO);
     }
 
     #[test]
@@ -183,18 +182,17 @@ mod tests {
         let frozen = |n: u32| 3_000u32.saturating_sub(20 * n);
         assert_eq!(
             after((0..400).map(|n| if n < 100 { 0 } else { frozen(n - 100) })).recurring(),
-            Duration::ZERO
+            Nanos::ZERO
         );
     }
 
     #[test]
     fn a_slow_or_a_fast_clock_is_no_stall() {
         for per_frame in [19_800, 20_200] {
-            let start = Instant::now();
-            let mut stalls = Stalls::new(start);
+            let mut stalls = Stalls::new(Nanos::ZERO);
             for n in 0..10_000 {
-                stalls.see(FRAME_TIME, start + Duration::from_micros(per_frame) * n);
-                assert_eq!(stalls.recurring(), Duration::ZERO);
+                stalls.see(FRAME, Nanos::micros(per_frame).times(n));
+                assert_eq!(stalls.recurring(), Nanos::ZERO);
             }
         }
     }
@@ -207,7 +205,7 @@ mod tests {
             let late: Vec<u32> = late.into_iter().map(|late| { last = late.max(u32::saturating_sub(last, 20)); last }).collect();
             let most = late.iter().max().copied().unwrap_or(0);
             let recurring = after(late).recurring();
-            prop_assert!(recurring <= MS * most && recurring <= FREEZE);
+            prop_assert!(recurring <= Nanos::millis(most) && recurring <= FREEZE);
         }
     }
 }
