@@ -12,7 +12,11 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::{io::Io, sealed::Sealed, upgrade::Body};
+use super::{
+    io::{Io, Tcp},
+    sealed::Sealed,
+    upgrade::Body,
+};
 use crate::config::TlsIdentity;
 
 /// The head of a request: a token of 8 KiB and then some.
@@ -34,6 +38,7 @@ pub async fn serve<H>(
     H: Fn(Request<Incoming>, IpAddr) -> Response<Body>,
 {
     let address = peer.ip().to_canonical();
+    let stream = Tcp::from(stream);
     let io = match tls {
         None => Io::Plain(stream),
         Some(tls) => match timeout(deadline, Sealed::accept(stream, tls.server)).await {
