@@ -39,21 +39,36 @@ thread_local! {
     static SEALED: RefCell<Box<[u8]>> = RefCell::new(vec![0; AT_ONCE].into());
 }
 
-/// One connection whose handshake is done.
+/// One connection whose handshake is done. What a frame of audio touches beside the session lies in
+/// one line of the processor's cache.
+#[repr(C, align(64))]
 pub struct Sealed<S> {
     stream: S,
+    /// Absent nearly always, which one look tells.
+    pending: Option<Box<Pending>>,
+    /// The peer has said that it says no more.
+    ended: bool,
+    /// It has failed. rustls must not be asked any more: what it knows places in is gone.
+    over: bool,
+    said_goodbye: bool,
     session: UnbufferedServerConnection,
+}
+
+/// What hasn't been done at once.
+#[derive(Default)]
+struct Pending {
     /// What has come of a record, and no more.
     rest: Vec<u8>,
     /// Opened, and more than the reader had room for.
     plain: BytesMut,
     /// Sealed, and not taken by the peer yet.
     unsent: BytesMut,
-    /// The peer has said that it says no more.
-    ended: bool,
-    /// It has failed. rustls must not be asked any more: what it knows places in is gone.
-    over: bool,
-    said_goodbye: bool,
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.rest.is_empty() && self.plain.is_empty() && self.unsent.is_empty()
+    }
 }
 
 impl<S> Sealed<S>
@@ -63,16 +78,8 @@ where
     /// Shakes hands.
     pub async fn accept(stream: S, config: Arc<ServerConfig>) -> io::Result<Self> {
         let session = UnbufferedServerConnection::new(config).map_err(io::Error::other)?;
-        let mut this = Self {
-            stream,
-            session,
-            rest: Vec::new(),
-            plain: BytesMut::new(),
-            unsent: BytesMut::new(),
-            ended: false,
-            over: false,
-            said_goodbye: false,
-        };
+        let mut this =
+            Self { stream, pending: None, ended: false, over: false, said_goodbye: false, session };
         let done = std::future::poll_fn(|cx| this.poll_handshake(cx)).await;
         done.map(|()| this)
     }
@@ -97,24 +104,39 @@ where
         }
     }
 
+    fn pending(&mut self) -> &mut Pending {
+        self.pending.get_or_insert_default()
+    }
+
+    /// Gives the memory back when nothing is pending any more.
+    fn forget_pending(&mut self) {
+        self.pending.take_if(|pending| pending.is_empty());
+    }
+
     /// Takes what has come; its plain text goes into `into`, and what has no room there is kept.
     fn take(&mut self, came: &mut [u8], into: &mut ReadBuf<'_>) -> io::Result<()> {
-        if self.rest.is_empty() {
+        let mut rest = match &mut self.pending {
+            Some(pending) => std::mem::take(&mut pending.rest),
+            None => Vec::new(),
+        };
+        if rest.is_empty() {
             let taken = self.open(came, into)?;
-            self.rest.extend_from_slice(&came[taken..]);
+            if taken < came.len() {
+                self.pending().rest.extend_from_slice(&came[taken..]);
+            }
             return Ok(());
         }
-        if self.rest.len() + came.len() > MAX_REST {
+        if rest.len() + came.len() > MAX_REST {
             self.over = true;
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a TLS record without end"));
         }
-        let mut rest = std::mem::take(&mut self.rest);
         rest.extend_from_slice(came);
         let taken = self.open(&mut rest, into)?;
         if taken < rest.len() {
             rest.drain(..taken);
-            self.rest = rest;
+            self.pending().rest = rest;
         }
+        self.forget_pending();
         Ok(())
     }
 
@@ -130,7 +152,7 @@ where
         loop {
             let UnbufferedStatus { mut discard, state } =
                 self.session.process_tls_records(&mut records[taken..]);
-            let mut wants_more = false;
+            let (mut wants_more, mut had_text) = (false, false);
             match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                     while let Some(record) = traffic.next_record() {
@@ -139,10 +161,14 @@ where
                         let now = record.payload.len().min(into.remaining());
                         let (now, later) = record.payload.split_at(now);
                         into.put_slice(now);
-                        self.plain.extend_from_slice(later);
+                        if !later.is_empty() {
+                            let pending = self.pending.get_or_insert_default();
+                            pending.plain.extend_from_slice(later);
+                        }
                     }
+                    had_text = true;
                 }
-                Ok(ConnectionState::EncodeTlsData(data)) => put(data, &mut self.unsent)?,
+                Ok(ConnectionState::EncodeTlsData(data)) => put(data, &mut self.pending)?,
                 // It goes out in order with all that follows.
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::PeerClosed) => self.ended = true,
@@ -154,7 +180,9 @@ where
                 }
             }
             taken += discard;
-            if wants_more {
+            // Nothing is left, and nothing is to be said about it: asking again would tell the same.
+            let is_all = had_text && taken == records.len() && !self.session.wants_write();
+            if wants_more || is_all {
                 return Ok(taken);
             }
         }
@@ -167,7 +195,7 @@ where
         while self.session.wants_write() {
             let UnbufferedStatus { discard, state } = self.session.process_tls_records(records);
             let Ok(ConnectionState::EncodeTlsData(data)) = state else { return };
-            if put(data, &mut self.unsent).is_err() {
+            if put(data, &mut self.pending).is_err() {
                 return;
             }
             records = &mut records[discard..];
@@ -179,11 +207,15 @@ where
         if self.over {
             return Err(Unsealed::Never);
         }
+        let mut rest = match &mut self.pending {
+            Some(pending) => std::mem::take(&mut pending.rest),
+            None => Vec::new(),
+        };
         let mut taken = 0;
         let sealed = loop {
-            // rustls counts on it that what has come of a record stays where it was.
+            // rustls counts on it that what has come of a record stays as it was.
             let UnbufferedStatus { discard, state } =
-                self.session.process_tls_records(&mut self.rest[taken..]);
+                self.session.process_tls_records(&mut rest[taken..]);
             taken += discard;
             match state {
                 Ok(ConnectionState::WriteTraffic(mut traffic)) => {
@@ -197,7 +229,7 @@ where
                     });
                 }
                 Ok(ConnectionState::EncodeTlsData(data)) => {
-                    if put(data, &mut self.unsent).is_err() {
+                    if put(data, &mut self.pending).is_err() {
                         break Err(Unsealed::Never);
                     }
                 }
@@ -206,7 +238,10 @@ where
                 _ => break Err(Unsealed::Never),
             }
         };
-        self.rest.drain(..taken);
+        if taken < rest.len() {
+            rest.drain(..taken);
+            self.pending().rest = rest;
+        }
         sealed
     }
 
@@ -216,7 +251,7 @@ where
             let mut out = vec![0; room];
             match self.seal(&mut out, what) {
                 Ok(written) => {
-                    self.unsent.extend_from_slice(&out[..written]);
+                    self.pending().unsent.extend_from_slice(&out[..written]);
                     return Ok(());
                 }
                 Err(Unsealed::Needs(required)) if required > room => room = required,
@@ -226,17 +261,16 @@ where
     }
 
     /// Writes what is sealed.
+    #[inline]
     fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.unsent.is_empty() {
-            match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.unsent))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => self.unsent.advance(written),
-            }
-            if self.unsent.is_empty() {
-                self.unsent = BytesMut::new();
+        match &mut self.pending {
+            None => Poll::Ready(Ok(())),
+            Some(pending) => {
+                ready!(poll_write_all(&mut self.stream, &mut pending.unsent, cx))?;
+                self.forget_pending();
+                Poll::Ready(Ok(()))
             }
         }
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -254,8 +288,31 @@ enum Unsealed {
     Never,
 }
 
+/// Writes and lets go of what is written.
+fn poll_write_all<S>(
+    stream: &mut S,
+    bytes: &mut BytesMut,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>>
+where
+    S: AsyncWrite + Unpin,
+{
+    while !bytes.is_empty() {
+        match ready!(Pin::new(&mut *stream).poll_write(cx, bytes))? {
+            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            written => bytes.advance(written),
+        }
+    }
+    *bytes = BytesMut::new();
+    Poll::Ready(Ok(()))
+}
+
 /// Puts an answer of the handshake's behind what is unsent.
-fn put(mut data: EncodeTlsData<'_, ServerConnectionData>, unsent: &mut BytesMut) -> io::Result<()> {
+fn put(
+    mut data: EncodeTlsData<'_, ServerConnectionData>,
+    pending: &mut Option<Box<Pending>>,
+) -> io::Result<()> {
+    let unsent = &mut pending.get_or_insert_default().unsent;
     let from = unsent.len();
     loop {
         match data.encode(&mut unsent[from..]) {
@@ -284,11 +341,14 @@ where
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.plain.is_empty() {
-            let now = this.plain.len().min(buf.remaining());
-            buf.put_slice(&this.plain.split_to(now));
-            if this.plain.is_empty() {
-                this.plain = BytesMut::new();
+        if let Some(pending) = &mut this.pending
+            && !pending.plain.is_empty()
+        {
+            let now = pending.plain.len().min(buf.remaining());
+            buf.put_slice(&pending.plain.split_to(now));
+            if pending.plain.is_empty() {
+                pending.plain = BytesMut::new();
+                this.forget_pending();
             }
             return Poll::Ready(Ok(()));
         }
@@ -335,17 +395,20 @@ where
             this.seal_later(&what, room)?;
         } else {
             SEALED.with_borrow_mut(|out| match this.seal(out, &what) {
-                // Nothing of the handshake's goes before it.
-                Ok(length) if this.unsent.is_empty() => {
-                    let written = match Pin::new(&mut this.stream).poll_write(cx, &out[..length])? {
-                        Poll::Ready(written) => written,
-                        Poll::Pending => 0,
-                    };
-                    this.unsent.extend_from_slice(&out[written..length]);
-                    Ok(())
-                }
                 Ok(length) => {
-                    this.unsent.extend_from_slice(&out[..length]);
+                    // Something of the handshake's may go before it.
+                    let waits = this.pending.as_ref().is_some_and(|p| !p.unsent.is_empty());
+                    let written = match waits {
+                        true => Poll::Pending,
+                        false => Pin::new(&mut this.stream).poll_write(cx, &out[..length])?,
+                    };
+                    let unsent = match written {
+                        Poll::Ready(written) => &out[written..length],
+                        Poll::Pending => &out[..length],
+                    };
+                    if !unsent.is_empty() {
+                        this.pending().unsent.extend_from_slice(unsent);
+                    }
                     Ok(())
                 }
                 Err(Unsealed::Needs(room)) => this.seal_later(&what, room),

@@ -96,20 +96,25 @@ impl Violation {
 
 /// Bytes in, messages out. After CLOSE or an error it takes everything and gives nothing.
 #[derive(Debug)]
+#[repr(C)] // what a whole frame of audio needs comes first
 pub struct Decoder {
+    /// The longest frame of audio that is taken whole.
+    whole: u16,
     from: Peer,
-    limit: usize,
-    head: [u8; MAX_HEAD],
-    head_length: usize,
-    frame: Option<Frame>,
+    /// A part of something has come, or nothing is to come any more.
+    amid: bool,
+    over: bool,
     /// The message of which a part has come; its opcode.
     begun: Option<u8>,
+    limit: usize,
+    head: [u8; MAX_HEAD],
+    head_length: u8,
+    frame: Option<Frame>,
     data: BytesMut,
     /// How much of `data` is known to be UTF-8.
     checked: usize,
     /// Control frames may come between the parts of a message.
     control: BytesMut,
-    over: bool,
 }
 
 /// A frame whose head is read.
@@ -126,16 +131,18 @@ impl Decoder {
     /// Messages of at most `limit` bytes.
     pub fn new(from: Peer, limit: usize) -> Self {
         Self {
+            whole: limit.min(KEEP) as u16,
             from,
+            amid: false,
+            over: false,
+            begun: None,
             limit,
             head: [0; MAX_HEAD],
             head_length: 0,
             frame: None,
-            begun: None,
             data: BytesMut::new(),
             checked: 0,
             control: BytesMut::new(),
-            over: false,
         }
     }
 
@@ -143,7 +150,7 @@ impl Decoder {
     /// whole in these bytes. It is copied into `room`, of which the message is a piece. Takes
     /// nothing of anything else.
     pub fn take_whole(&mut self, bytes: &mut &[u8], room: &mut BytesMut) -> Option<Bytes> {
-        if self.over || self.head_length > 0 || self.frame.is_some() || self.begun.is_some() {
+        if self.amid {
             return None;
         }
         let (&[0x82, second], rest) = bytes.split_first_chunk()? else { return None };
@@ -160,11 +167,14 @@ impl Decoder {
             (Peer::Server, false) => (&[0; 4], rest),
             _ => return None,
         };
-        let payload = rest.get(..length).filter(|payload| payload.len() <= self.limit.min(KEEP))?;
+        if length > usize::from(self.whole) {
+            return None;
+        }
+        let (payload, rest) = rest.split_at_checked(length)?;
         room.clear();
         room.extend_from_slice(payload);
         mask(room, *key);
-        *bytes = &rest[length..];
+        *bytes = rest;
         Some(room.split().freeze())
     }
 
@@ -172,6 +182,8 @@ impl Decoder {
     pub fn take(&mut self, bytes: &mut &[u8]) -> Result<Option<Message>, Violation> {
         let taken = self.take_some(bytes);
         self.over |= matches!(taken, Err(_) | Ok(Some(Message::Close(_))));
+        let begins = self.head_length > 0 || self.frame.is_some() || self.begun.is_some();
+        self.amid = begins || self.over;
         taken
     }
 
@@ -211,7 +223,8 @@ impl Decoder {
     /// Reads on in a head; true when it is whole.
     fn gather_head(&mut self, bytes: &mut &[u8]) -> bool {
         loop {
-            let missing = head_length(&self.head[..self.head_length]) - self.head_length;
+            let has = usize::from(self.head_length);
+            let missing = head_length(&self.head[..has]) - has;
             if missing == 0 {
                 return true;
             }
@@ -220,14 +233,14 @@ impl Decoder {
             }
             let now;
             (now, *bytes) = bytes.split_at(missing.min(bytes.len()));
-            self.head[self.head_length..][..now.len()].copy_from_slice(now);
-            self.head_length += now.len();
+            self.head[has..][..now.len()].copy_from_slice(now);
+            self.head_length += now.len() as u8;
         }
     }
 
     /// The frame of a whole head, if it may come here.
     fn begin(&mut self) -> Result<Frame, Violation> {
-        let head = &self.head[..std::mem::take(&mut self.head_length)];
+        let head = &self.head[..usize::from(std::mem::take(&mut self.head_length))];
         let (first, second) = (head[0], head[1]);
         let (last, opcode) = (first & 0x80 != 0, first & 0x0f);
         let is_masked = second & 0x80 != 0;
@@ -352,15 +365,15 @@ pub fn put(message: &Message, key: Option<[u8; 4]>, out: &mut impl BufMut) {
             (CLOSE, &closing)
         }
     };
+    let first = 0x80 | opcode;
     let is_masked = if key.is_some() { 0x80 } else { 0 };
-    out.put_u8(0x80 | opcode);
     if payload.len() < 126 {
-        out.put_u8(is_masked | payload.len() as u8);
+        out.put_slice(&[first, is_masked | payload.len() as u8]);
     } else if let Ok(length) = u16::try_from(payload.len()) {
-        out.put_u8(is_masked | 126);
-        out.put_u16(length);
+        let [high, low] = length.to_be_bytes();
+        out.put_slice(&[first, is_masked | 126, high, low]);
     } else {
-        out.put_u8(is_masked | 127);
+        out.put_slice(&[first, is_masked | 127]);
         out.put_u64(payload.len() as u64);
     }
     match key {

@@ -8,12 +8,30 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::*;
+use crate::net::{
+    io::{Io, Tcp, tests::narrow_pair},
+    wire::{Message, Turn, Wire},
+};
 
 /// Both ends of a connection over a stream that takes so many bytes at a time.
 async fn pair(
     version: &'static SupportedProtocolVersion,
     room: usize,
 ) -> (Sealed<DuplexStream>, TlsStream<DuplexStream>) {
+    let (near, far) = duplex(room);
+    pair_over(version, near, far).await
+}
+
+/// Both ends over both ends of this.
+async fn pair_over<A, B>(
+    version: &'static SupportedProtocolVersion,
+    near: A,
+    far: B,
+) -> (Sealed<A>, TlsStream<B>)
+where
+    A: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+{
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let chain = vec![made.cert.der().clone()];
@@ -31,7 +49,6 @@ async fn pair(
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let (near, far) = duplex(room);
     let name = ServerName::try_from("localhost").unwrap();
     let connector = TlsConnector::from(Arc::new(client));
     let (server, client) =
@@ -71,8 +88,7 @@ async fn however_the_bytes_are_cut_both_sides_hear_what_was_said() {
                 let (_, read) = tokio::join!(answered, client.read_exact(&mut heard));
                 assert_eq!((read.unwrap(), &heard), (length, &up), "down, {room}, {length}");
             }
-            assert!(server.rest.is_empty() && server.plain.is_empty() && server.unsent.is_empty());
-            assert_eq!(server.rest.capacity() + server.plain.capacity(), 0, "kept by an idle one");
+            assert!(server.pending.is_none(), "kept by an idle one");
         }
     }
 }
@@ -163,3 +179,68 @@ fn handshake_without_end() -> Vec<u8> {
     }
     all
 }
+
+#[test]
+fn what_a_frame_touches_beside_the_session_lies_in_one_line() {
+    assert!(std::mem::offset_of!(Sealed<Tcp>, session) <= 64);
+    assert_eq!(align_of::<Sealed<Tcp>>(), 64);
+    let session = size_of::<UnbufferedServerConnection>();
+    assert!(size_of::<Sealed<Tcp>>() <= session + 2 * 64, "little beside {session}");
+}
+
+#[tokio::test]
+async fn a_record_with_what_follows_it_is_heard_and_answered() {
+    // Audio, new keys and audio again, which come at once.
+    let (mut server, mut client) = pair(&TLS13, 1 << 16).await;
+    client.write_all(b"before").await.unwrap();
+    client.get_mut().1.refresh_traffic_keys().unwrap();
+    client.write_all(b"after").await.unwrap();
+    client.flush().await.unwrap();
+    let mut heard = [0; 11];
+    server.read_exact(&mut heard).await.unwrap();
+    assert_eq!(&heard, b"beforeafter");
+    server.write_all(b"heard").await.unwrap();
+    let mut answer = [0; 5];
+    client.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"heard");
+    assert!(server.pending.is_none());
+}
+
+#[tokio::test]
+async fn who_reads_nothing_for_a_while_hears_all_in_order_later() {
+    for is_tls in [false, true] {
+        let (near, far) = narrow_pair().await;
+        let (near, far): (_, Box<dyn Stream>) = if is_tls {
+            let (near, far) = pair_over(&TLS13, Tcp::from(near), far).await;
+            (Io::Tls(Box::new(near)), Box::new(far))
+        } else {
+            (Io::Plain(near.into()), Box::new(far))
+        };
+        let mut wire = Wire::server(near, Vec::new(), 4000);
+        let mut peer = Wire::client(far, Vec::new(), 4000);
+        let message = |n: usize| Message::Binary(said(1 + n * 37 % 1500).into());
+        let mut sent = 0;
+        std::future::poll_fn(|cx| {
+            while wire.waiting() < 20 {
+                wire.send_now(message(sent), cx).unwrap();
+                sent += 1;
+            }
+            Poll::Ready(())
+        })
+        .await;
+        let heard = async {
+            for n in 0..sent {
+                let Message::Binary(bytes) = message(n) else { unreachable!() };
+                assert_eq!(peer.turn().await, Turn::Binary(bytes), "{n} of {sent}, {is_tls}");
+            }
+            peer.send(Message::text("all")).unwrap();
+            peer.close(1000, "").await;
+        };
+        let (turn, ()) = tokio::join!(wire.turn(), heard);
+        assert_eq!(turn, Turn::Text("all".into()));
+        assert_eq!(wire.waiting(), 0);
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}

@@ -25,10 +25,13 @@ thread_local! {
 }
 
 #[derive(Debug)]
+#[repr(C)] // what a whole frame of audio needs comes first
 pub(super) struct Incoming {
-    pub(super) decoder: Decoder,
+    /// There is some `rest`, which lies elsewhere.
+    has_rest: bool,
+    decoder: Decoder,
     /// What was read and not decoded yet.
-    pub(super) rest: Bytes,
+    rest: Bytes,
 }
 
 /// Why no message comes any more.
@@ -38,6 +41,14 @@ pub(super) enum End {
 }
 
 impl Incoming {
+    /// Where the decoder lies.
+    #[cfg(test)]
+    pub(super) const DECODER: usize = std::mem::offset_of!(Incoming, decoder);
+
+    pub(super) fn new(decoder: Decoder, rest: Bytes) -> Self {
+        Self { has_rest: !rest.is_empty(), decoder, rest }
+    }
+
     /// The next message.
     pub(super) fn poll<S>(
         &mut self,
@@ -48,13 +59,14 @@ impl Incoming {
         S: AsyncRead + Unpin,
     {
         loop {
-            if !self.rest.is_empty() {
+            if self.has_rest {
                 let mut bytes = &self.rest[..];
                 let message = take(&mut self.decoder, &mut bytes);
                 let taken = self.rest.len() - bytes.len();
                 self.rest.advance(taken);
                 if self.rest.is_empty() {
                     self.rest = Bytes::new();
+                    self.has_rest = false;
                 }
                 if let Some(message) = message.transpose() {
                     return Poll::Ready(message.map_err(End::Violation));
@@ -70,6 +82,7 @@ impl Incoming {
             let message = take(&mut self.decoder, &mut bytes);
             if !bytes.is_empty() {
                 self.rest = Bytes::copy_from_slice(bytes);
+                self.has_rest = true;
             }
             if let Some(message) = message.transpose() {
                 return Poll::Ready(message.map_err(End::Violation));

@@ -37,16 +37,24 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Wire<S>(Box<Socket<S>>);
 
+/// What a frame of audio touches lies in the first line of the processor's cache.
 #[derive(Debug)]
+#[repr(C, align(64))]
 struct Socket<S> {
     stream: S,
-    incoming: Incoming,
-    outgoing: Outgoing,
+    /// What is written is masked.
+    is_client: bool,
+    /// There is something to write.
+    waits: bool,
     /// A message was refused: the connection has failed its owner.
     overflowed: bool,
     /// A write has failed. What the peer said before is still read.
     broken: bool,
     closed: bool,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    /// A client's.
+    keys: Keys,
 }
 
 /// What a turn brought.
@@ -85,23 +93,25 @@ where
     /// A server's side of a connection whose upgrade is done. `rest` was read beyond it;
     /// `max_message` is the longest message that is taken, in bytes.
     pub fn server(stream: S, rest: impl Into<Bytes>, max_message: usize) -> Self {
-        Self::new(stream, rest.into(), Decoder::new(Peer::Client, max_message), None)
+        Self::new(stream, rest.into(), Decoder::new(Peer::Client, max_message), false)
     }
 
     /// The same at a client's side: what is written is masked.
     pub fn client(stream: S, rest: impl Into<Bytes>, max_message: usize) -> Self {
-        let keys = Some(Keys::default());
-        Self::new(stream, rest.into(), Decoder::new(Peer::Server, max_message), keys)
+        Self::new(stream, rest.into(), Decoder::new(Peer::Server, max_message), true)
     }
 
-    fn new(stream: S, rest: Bytes, decoder: Decoder, keys: Option<Keys>) -> Self {
+    fn new(stream: S, rest: Bytes, decoder: Decoder, is_client: bool) -> Self {
         Self(Box::new(Socket {
             stream,
-            incoming: Incoming { decoder, rest },
-            outgoing: Outgoing::new(keys),
+            is_client,
+            waits: false,
             overflowed: false,
             broken: false,
             closed: false,
+            incoming: Incoming::new(decoder, rest),
+            outgoing: Outgoing::default(),
+            keys: Keys::default(),
         }))
     }
 
@@ -113,13 +123,24 @@ where
             this.overflowed = true;
             return Err(Overflow);
         }
-        this.outgoing.queue.push(message);
+        this.push(message);
+        Ok(())
+    }
+
+    /// The same, and writes it at once if nothing waits before it, which costs less. An error shows
+    /// in the next turn.
+    pub fn send_now(&mut self, message: Message, cx: &mut Context<'_>) -> Result<(), Overflow> {
+        let this = &mut *self.0;
+        if this.waits || this.broken || this.overflowed || this.closed {
+            return self.send(message);
+        }
+        this.write(&message, cx);
         Ok(())
     }
 
     /// How many messages wait to be written.
     pub fn waiting(&self) -> usize {
-        self.0.outgoing.queue.len()
+        if self.0.waits { self.0.outgoing.queue.len() } else { 0 }
     }
 
     /// Writes what waits, as far as the peer takes it. An error shows in the next turn.
@@ -144,7 +165,7 @@ where
             return;
         }
         let farewell = Farewell { code, reason: reason.to_owned() };
-        this.outgoing.queue.push(Message::Close(Some(farewell)));
+        this.push(Message::Close(Some(farewell)));
         let goodbye = poll_fn(|cx| {
             let _ = this.poll_write(cx);
             loop {
@@ -182,6 +203,7 @@ where
             Ok(Message::Pong(payload)) => Turn::Pong(payload),
             Ok(Message::Ping(payload)) => {
                 self.outgoing.pong = Some(payload);
+                self.waits = true;
                 let _ = self.poll_write(cx);
                 Turn::Alive
             }
@@ -207,22 +229,48 @@ where
     /// CLOSE behind the message that is being written, as far as the peer takes it now.
     fn say_last(&mut self, cx: &mut Context<'_>, farewell: Option<Farewell>) {
         self.outgoing.queue.clear();
-        self.outgoing.queue.push(Message::Close(farewell));
+        self.push(Message::Close(farewell));
         let _ = self.poll_write(cx);
+    }
+
+    fn push(&mut self, message: Message) {
+        self.outgoing.queue.push(message);
+        self.waits = true;
     }
 
     #[inline]
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // Most of the times that it is asked.
-        if self.outgoing.is_idle() { Poll::Ready(()) } else { self.poll_write_all(cx) }
+        // Most of the times that it is asked there is nothing.
+        if self.waits { self.poll_write_all(cx) } else { Poll::Ready(()) }
     }
 
     fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.broken || ready!(self.outgoing.poll(&mut self.stream, cx)).is_err() {
-            self.broken = true;
-            self.outgoing = Outgoing::default();
+        let Self { outgoing, keys, stream, is_client, .. } = self;
+        let keys = is_client.then_some(keys);
+        if self.broken || ready!(outgoing.poll(keys, stream, cx)).is_err() {
+            self.break_off();
         }
+        self.waits = false;
         Poll::Ready(())
+    }
+
+    /// Writes a message before which nothing waits.
+    fn write(&mut self, message: &Message, cx: &mut Context<'_>) {
+        let Self { outgoing, keys, stream, is_client, .. } = self;
+        let keys = is_client.then_some(keys);
+        match outgoing.put(message, keys, stream, cx) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.waits = true;
+                let _ = self.poll_write_all(cx);
+            }
+            Err(_) => self.break_off(),
+        }
+    }
+
+    fn break_off(&mut self) {
+        self.broken = true;
+        self.outgoing = Outgoing::default();
     }
 }
 

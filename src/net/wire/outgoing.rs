@@ -2,12 +2,13 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncWrite, ReadBuf};
 
 use crate::net::{
     short::ShortQueue,
@@ -20,6 +21,7 @@ const AT_ONCE: usize = 1024;
 /// A buffer for longer ones is kept up to this size: audio of any length that is in use.
 const KEEP: usize = 4 * 1024;
 
+/// What waits. Nothing of it is touched for a frame that [`Outgoing::put`] gets rid of.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     pub(super) queue: ShortQueue<Message>,
@@ -30,11 +32,9 @@ pub(super) struct Outgoing {
     written: usize,
     /// A frame was handed to TLS, which may hold it still.
     flushing: bool,
-    /// A client's.
-    pub(super) keys: Option<Keys>,
 }
 
-/// Keys to mask frames with, which nobody can foresee (RFC 6455, 10.3).
+/// Keys to mask a client's frames with, which nobody can foresee (RFC 6455, 10.3).
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     pool: Vec<u8>,
@@ -57,17 +57,13 @@ impl Keys {
 }
 
 impl Outgoing {
-    pub(super) fn new(keys: Option<Keys>) -> Self {
-        Self { keys, ..Self::default() }
-    }
-
-    /// Whether there is nothing to write.
-    pub(super) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.pong.is_none() && self.frame.is_empty() && !self.flushing
-    }
-
-    /// Writes all that waits, one frame after the other.
-    pub(super) fn poll<S>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    /// Writes all that waits, one frame after the other. A server has no keys.
+    pub(super) fn poll<S>(
+        &mut self,
+        mut keys: Option<&mut Keys>,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>>
     where
         S: AsyncWrite + Unpin,
     {
@@ -93,20 +89,43 @@ impl Outgoing {
             let Some(message) = pong.or_else(|| self.queue.pop()) else {
                 return Poll::Ready(Ok(()));
             };
-            let key = self.keys.as_mut().map(Keys::next);
-            if MAX_HEAD + message.length() > AT_ONCE {
-                put(&message, key, &mut self.frame);
-                continue;
-            }
-            let mut space = [0; AT_ONCE];
-            let mut room = &mut space[..];
-            put(&message, key, &mut room);
-            let length = AT_ONCE - room.len();
-            let poll = Pin::new(&mut *stream).poll_write(cx, &space[..length])?;
-            let written = if let Poll::Ready(written) = poll { written } else { 0 };
-            self.flushing = poll.is_ready();
-            self.frame.extend_from_slice(&space[written..length]);
-            ready!(poll.map(|_| ()));
+            let _ = self.put(&message, keys.as_deref_mut(), stream, cx)?;
         }
+    }
+
+    /// Writes a message while nothing else waits; false if a part of it is left, for
+    /// [`Outgoing::poll`].
+    pub(super) fn put<S>(
+        &mut self,
+        message: &Message,
+        keys: Option<&mut Keys>,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> io::Result<bool>
+    where
+        S: AsyncWrite + Unpin,
+    {
+        let key = keys.map(Keys::next);
+        if MAX_HEAD + message.length() > AT_ONCE {
+            put(message, key, &mut self.frame);
+            return Ok(false);
+        }
+        let mut space = [const { MaybeUninit::uninit() }; AT_ONCE];
+        let mut space = ReadBuf::uninit(&mut space);
+        put(message, key, &mut space);
+        let frame = space.filled();
+        let written = match Pin::new(&mut *stream).poll_write(cx, frame)? {
+            Poll::Ready(written) => written,
+            Poll::Pending => 0,
+        };
+        if written < frame.len() {
+            self.frame.extend_from_slice(&frame[written..]);
+            return Ok(false);
+        }
+        let flushed = Pin::new(stream).poll_flush(cx)?.is_ready();
+        if !flushed {
+            self.flushing = true;
+        }
+        Ok(flushed)
     }
 }

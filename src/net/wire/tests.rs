@@ -160,3 +160,58 @@ async fn a_message_as_long_as_may_be_read_can_be_sent_and_takes_nothing_with_it(
     assert_eq!(turn, Turn::Text("ANSWER".into()));
     assert_eq!(wire.waiting(), 0);
 }
+
+#[test]
+fn what_a_frame_touches_lies_in_one_line() {
+    use crate::net::io::Io;
+    // `ws` promises the same of the decoder's first 8 bytes.
+    let decoder = std::mem::offset_of!(Socket<Io>, incoming) + Incoming::DECODER;
+    assert!(decoder + 8 <= 64, "{decoder}");
+    assert_eq!(align_of::<Socket<Io>>(), 64);
+    assert!(size_of::<Socket<Io>>() <= 384, "{}", size_of::<Socket<Io>>());
+}
+
+#[test]
+fn what_is_sent_now_is_written_now_unless_something_waits_before_it() {
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let script = Script { room: 1000, ..Script::default() };
+    let mut wire = Wire::server(script, Bytes::new(), 1000);
+    wire.send_now(Message::text("one"), &mut cx).expect("room");
+    assert_eq!((wire.0.stream.writes.len(), wire.waiting()), (1, 0));
+    wire.send(Message::text("two")).expect("room");
+    wire.send_now(Message::text("three"), &mut cx).expect("room");
+    assert_eq!((wire.0.stream.writes.len(), wire.waiting()), (1, 2));
+    assert_eq!(turns(&mut wire), []);
+    // Longer than what is made on the stack, and than the kernel takes.
+    wire.send_now(Message::Binary(vec![1; 3000].into()), &mut cx).expect("room");
+    let mut whole = Vec::new();
+    for message in ["one", "two", "three"] {
+        put(&Message::text(message), None, &mut whole);
+    }
+    put(&Message::Binary(vec![1; 3000].into()), None, &mut whole);
+    assert_eq!(wire.0.stream.writes.concat(), whole);
+}
+
+#[test]
+fn a_write_that_fails_at_once_shows_in_the_next_turn() {
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let mut wire = Wire::server(Script { is_gone: true, ..Script::default() }, Bytes::new(), 1000);
+    wire.send_now(Message::text("one"), &mut cx).expect("room");
+    wire.send_now(Message::text("two"), &mut cx).expect("room");
+    assert_eq!(turns(&mut wire), [Turn::Closed(Closed::Lost)]);
+}
+
+#[test]
+fn a_queue_for_a_peer_that_takes_nothing_is_bounded() {
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let (ours, _theirs) = tokio::io::duplex(16);
+    let mut wire = Wire::server(ours, Bytes::new(), 1000);
+    let mut refused = 0;
+    for _ in 0..2 * OUT_MESSAGES {
+        let sent = wire.send_now(Message::Binary(vec![1; 640].into()), &mut cx);
+        refused += usize::from(sent.is_err());
+    }
+    assert_eq!(refused, OUT_MESSAGES - 1, "one is being written");
+    assert_eq!(wire.waiting(), OUT_MESSAGES);
+    assert_eq!(wire.poll_turn(&mut cx), Poll::Ready(Turn::Closed(Closed::Stalled)));
+}

@@ -344,6 +344,11 @@ fn heard_by_tungstenite(bytes: &[u8]) -> Heard {
     }
 }
 
+#[test]
+fn what_a_whole_frame_needs_comes_first() {
+    assert_eq!(std::mem::offset_of!(Decoder, limit), 8);
+}
+
 proptest! {
     #[test]
     fn what_is_put_is_heard(
