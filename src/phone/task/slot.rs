@@ -237,7 +237,7 @@ impl Slot {
             match line.to_phone.poll_recv(cx) {
                 Poll::Ready(Some(frame)) => {
                     // There is room: everything before was written.
-                    let _ = wire.send(Message::Binary(frame));
+                    let _ = wire.send_now(Message::Binary(frame), cx);
                 }
                 Poll::Ready(None) | Poll::Pending => return,
             }
