@@ -3,7 +3,11 @@
 //!
 //! The upgrade is answered from memory alone: Asterisk waits for it with a channel's lock held.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use hyper::{Request, Response, StatusCode, body::Incoming, header::ORIGIN};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -12,17 +16,20 @@ use tracing::warn;
 use super::{
     ari::ear,
     fork,
-    leg::{Leg, LegContext},
+    leg::{Leg, LegContext, LegEnd},
 };
 use crate::{
     call::CallId,
     config::Config,
     exchange::Exchange,
     net::{
+        io::Io,
+        life::{Life, Serve},
         limits::Place,
         upgrade::{Accepted, Body, NotAnUpgrade, Upgrade, answer, offers},
     },
     report::metrics::ReasonLabel,
+    tap::Taps,
 };
 
 /// The subprotocol that websocket_client.conf of every example asks for.
@@ -89,7 +96,7 @@ impl AsteriskDoor {
             exchange: self.exchange.clone(),
             stop: self.stop.clone(),
         };
-        self.calls.spawn(call(accepted, context, place));
+        self.calls.spawn(call(accepted, context, place, self.calls.clone()));
         response
     }
 
@@ -99,18 +106,41 @@ impl AsteriskDoor {
     }
 }
 
-async fn call(accepted: Accepted, context: LegContext, place: Arc<Place>) {
+/// Begins a call's life, in a task of its own: a frame of audio passes by nothing of how it came here.
+async fn call(accepted: Accepted, context: LegContext, place: Arc<Place>, calls: TaskTracker) {
     let max_message = context.config.limits.asterisk_message;
     let Some(wire) = accepted.wire(max_message).await else { return };
     let id = CallId::from_uuid(uuid::Uuid::new_v4());
     let taps = context.exchange.taps.clone();
-    let leg = Leg::new(wire, id, context).run().await;
-    if let Some((wire, ear)) = leg {
-        // Not among the calls: a stop doesn't wait for whoever listens.
-        let stop = taps.stopping();
-        taps.spawn(async move {
-            let _place = place;
-            ear::serve(wire, ear, stop).await;
-        });
+    let leg = Leg::new(wire, id, context);
+    calls.spawn(Life::new(CallTask { leg, taps, place }));
+}
+
+/// A call, and what its connection holds of the limits.
+#[repr(C)]
+struct CallTask {
+    leg: Leg<Io>,
+    taps: Arc<Taps>,
+    place: Arc<Place>,
+}
+
+impl Serve for CallTask {
+    type End = LegEnd;
+    type Left = ();
+
+    fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<LegEnd> {
+        self.leg.poll_serve(cx)
+    }
+
+    async fn finish(self, end: LegEnd) {
+        let Self { leg, taps, place } = self;
+        if let Some((wire, ear)) = leg.finish(end).await {
+            // Not among the calls: a stop doesn't wait for whoever listens.
+            let stop = taps.stopping();
+            taps.spawn(async move {
+                let _place = place;
+                ear::serve(wire, ear, stop).await;
+            });
+        }
     }
 }

@@ -3,7 +3,6 @@
 
 use std::{
     sync::Arc,
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -18,7 +17,10 @@ use crate::{
         music::{HoldMusic, Player},
         pacer::{Action, Pacer},
     },
-    net::hop::{HopReceiver, HopSender, hop},
+    net::{
+        bell::Bells,
+        hop::{HopReceiver, HopSender, hop},
+    },
     tap::TapLine,
 };
 
@@ -74,15 +76,14 @@ impl Media {
     /// asked only then.
     pub fn take_from_phone(
         &mut self,
-        cx: &mut Context<'_>,
+        bells: &Bells,
         clock: impl Fn() -> Instant,
         actions: &mut Vec<Action>,
     ) -> Option<Instant> {
         let mut came = None;
-        let is_heard = !self.state.is_held() && !self.state.is_muted() && !self.state.is_detached();
-        while let Poll::Ready(Some(audio)) = self.from_phone.poll_recv(cx) {
+        while let Some(audio) = self.from_phone.take(bells) {
             let now = *came.get_or_insert_with(&clock);
-            if !is_heard {
+            if self.from_phone.is_shut() {
                 self.upward = Framer::new(self.frame_bytes);
                 continue;
             }
@@ -94,7 +95,7 @@ impl Media {
 
     /// Passes on what Asterisk has sent. It never waits; what the phone is too slow for is dropped.
     pub fn pass_to_phone(&mut self, audio: Bytes) {
-        if self.state.is_held() || self.state.is_detached() {
+        if self.to_phone.is_shut() {
             self.downward = Framer::new(FRAME_BYTES);
             return;
         }

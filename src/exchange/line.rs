@@ -142,6 +142,30 @@ pub struct AudioLine {
     pub state: Arc<LineState>,
 }
 
+impl AudioLine {
+    pub fn set_held(&self, on: bool) {
+        self.state.held.store(on, Ordering::Release);
+        self.shut();
+    }
+
+    pub fn set_muted(&self, on: bool) {
+        self.state.muted.store(on, Ordering::Release);
+        self.shut();
+    }
+
+    pub fn set_detached(&self, on: bool) {
+        self.state.detached.store(on, Ordering::Release);
+        self.shut();
+    }
+
+    /// Whether anything goes through, where each frame sees it.
+    fn shut(&self) {
+        let silent = self.state.is_held() || self.state.is_detached();
+        self.to_phone.shut(silent);
+        self.from_phone.shut(silent || self.state.is_muted());
+    }
+}
+
 /// How a call's audio stands: states, not events, so each is simply looked at, and none can be lost.
 #[derive(Debug, Default)]
 pub struct LineState {
@@ -164,23 +188,11 @@ pub struct Figures {
 }
 
 impl LineState {
-    pub fn set_held(&self, on: bool) {
-        self.held.store(on, Ordering::Release);
-    }
-
-    pub fn set_muted(&self, on: bool) {
-        self.muted.store(on, Ordering::Release);
-    }
-
-    pub fn set_detached(&self, on: bool) {
-        self.detached.store(on, Ordering::Release);
-    }
-
     pub fn is_held(&self) -> bool {
         self.held.load(Ordering::Acquire)
     }
 
-    pub fn is_muted(&self) -> bool {
+    fn is_muted(&self) -> bool {
         self.muted.load(Ordering::Acquire)
     }
 

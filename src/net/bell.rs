@@ -1,71 +1,149 @@
-//! A waker of its own for a part of a task.
+//! What a task was woken for.
 //!
-//! A task that is woken for a frame of audio need not ask its mailbox, its timer and its tokens
-//! whether it was them: each such part is polled with a bell's waker, and only when that has rung.
-//! A bell wakes the task as the task's own waker would; nothing that rings is ever missed.
+//! A task that is woken for a frame of audio need not ask its mailbox, its timer, its tokens and its
+//! other sources whether it was them: each would be one more place in memory that only this
+//! connection has, and that is out of the processor's cache when its turn comes. So each source rings
+//! a bell of its own, which marks itself in the one place that the task looks at first, and wakes the
+//! task as the task's own waker would. Nothing that rings is ever missed; what was rung is asked.
 
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
     task::{Context, Wake, Waker},
 };
 
-/// The owner's side. It has rung from the beginning, so everything is asked once.
+/// The mailbox, the timer, the tokens: what is no audio.
+const RARE: u8 = 1;
+/// The task's socket can be read, or takes more.
+const SOCKET: u8 = 2;
+/// The hop that the task takes audio from.
+const AUDIO: u8 = 4;
+const ALL: u8 = RARE | SOCKET | AUDIO;
+
+/// The owner's side. All have rung from the beginning, so everything is asked once.
 #[derive(Debug)]
-pub struct Bell {
+pub struct Bells {
     shared: Arc<Shared>,
-    waker: Waker,
     /// What `shared.task` is, so that the lock is taken only when that changes.
     task: Waker,
+    socket: Waker,
+    rare: Waker,
 }
 
+/// What has rung since it was last asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rung(u8);
+
+/// Rings for audio.
+#[derive(Debug, Clone)]
+pub struct AudioBell(Arc<Shared>);
+
+/// As a waker, it rings for the socket: of the three the one that is woken most often as a waker.
+/// Alone on its line of memory: what lies beside it would be another connection's.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Shared {
-    rung: AtomicBool,
+    rung: AtomicU8,
     task: Mutex<Waker>,
 }
 
-impl Default for Bell {
+#[derive(Debug)]
+struct RareBell(Arc<Shared>);
+
+impl Default for Bells {
     fn default() -> Self {
         let task = Waker::noop().clone();
-        let shared =
-            Arc::new(Shared { rung: AtomicBool::new(true), task: Mutex::new(task.clone()) });
-        Self { waker: Waker::from(shared.clone()), shared, task }
+        let shared = Arc::new(Shared { rung: AtomicU8::new(ALL), task: Mutex::new(task.clone()) });
+        let rare = Waker::from(Arc::new(RareBell(shared.clone())));
+        Self { task, socket: Waker::from(shared.clone()), rare, shared }
     }
 }
 
-impl Bell {
-    /// Whether it has rung since it was last asked. From now on it wakes this task.
-    pub fn has_rung(&mut self, cx: &Context<'_>) -> bool {
+impl Bells {
+    /// What has rung since this was last asked. From now on all wake this task.
+    #[inline]
+    pub fn rung(&mut self, cx: &Context<'_>) -> Rung {
         if !self.task.will_wake(cx.waker()) {
             self.task.clone_from(cx.waker());
             let mut task = self.shared.task.lock().unwrap_or_else(PoisonError::into_inner);
             task.clone_from(cx.waker());
         }
-        self.shared.rung.load(Ordering::Relaxed) && self.shared.rung.swap(false, Ordering::Acquire)
+        Rung(self.shared.rung.swap(0, Ordering::Acquire))
     }
 
-    /// To be polled with by whatever rings it.
-    pub fn waker(&self) -> &Waker {
-        &self.waker
+    /// What has rung, for an owner that was not woken but goes on.
+    pub fn all_rung(&self) {
+        self.shared.rung.store(ALL, Ordering::Relaxed);
     }
 
-    /// Whoever was asked had something, and may have more: it counts as rung.
-    pub fn stays_rung(&self) {
-        self.shared.rung.store(true, Ordering::Relaxed);
+    /// To be polled with by what is no audio.
+    pub fn rare(&self) -> &Waker {
+        &self.rare
+    }
+
+    /// To be polled with by the socket.
+    pub fn socket(&self) -> &Waker {
+        &self.socket
+    }
+
+    /// For the hop that the task takes audio from.
+    pub fn audio(&self) -> AudioBell {
+        AudioBell(self.shared.clone())
+    }
+
+    /// Whether this is the bell that [`Bells::audio`] gives.
+    pub fn is_audio(&self, bell: &AudioBell) -> bool {
+        Arc::ptr_eq(&self.shared, &bell.0)
+    }
+}
+
+impl Rung {
+    /// Something that is no audio has.
+    pub fn rare(self) -> bool {
+        self.0 & RARE != 0
+    }
+
+    pub fn socket(self) -> bool {
+        self.0 & SOCKET != 0
+    }
+
+    pub fn audio(self) -> bool {
+        self.0 & AUDIO != 0
+    }
+}
+
+impl AudioBell {
+    pub fn ring(&self) {
+        self.0.ring(AUDIO);
+    }
+}
+
+impl Shared {
+    fn ring(&self, bell: u8) {
+        self.rung.fetch_or(bell, Ordering::Release);
+        self.task.lock().unwrap_or_else(PoisonError::into_inner).wake_by_ref();
     }
 }
 
 impl Wake for Shared {
     fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
+        self.ring(SOCKET);
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.rung.store(true, Ordering::Release);
-        self.task.lock().unwrap_or_else(PoisonError::into_inner).wake_by_ref();
+        self.ring(SOCKET);
+    }
+}
+
+impl Wake for RareBell {
+    fn wake(self: Arc<Self>) {
+        self.0.ring(RARE);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.ring(RARE);
     }
 }
 
@@ -84,21 +162,32 @@ mod tests {
         }
     }
 
+    fn of(rung: Rung) -> [bool; 3] {
+        [rung.rare(), rung.socket(), rung.audio()]
+    }
+
     #[test]
-    fn a_ring_is_seen_once_and_wakes_the_task_that_asked_last() {
+    fn each_ring_is_seen_once_and_wakes_the_task_that_asked_last() {
         let (first, second) = (Arc::new(Task::default()), Arc::new(Task::default()));
         let (a, b) = (Waker::from(first.clone()), Waker::from(second.clone()));
-        let mut bell = Bell::default();
-        assert!(bell.has_rung(&Context::from_waker(&a)), "from the beginning");
-        assert!(!bell.has_rung(&Context::from_waker(&a)));
-        let ringer = bell.waker().clone();
-        ringer.wake_by_ref();
+        let (a, b) = (&Context::from_waker(&a), &Context::from_waker(&b));
+        let mut bells = Bells::default();
+        assert_eq!(of(bells.rung(a)), [true; 3], "from the beginning");
+        assert_eq!(of(bells.rung(a)), [false; 3]);
+        let (rare, socket, audio) = (bells.rare().clone(), bells.socket().clone(), bells.audio());
+        rare.wake_by_ref();
         assert_eq!(first.0.load(Ordering::Relaxed), 1);
-        assert!(bell.has_rung(&Context::from_waker(&b)));
-        assert!(!bell.has_rung(&Context::from_waker(&b)));
-        ringer.wake();
-        assert_eq!((first.0.load(Ordering::Relaxed), second.0.load(Ordering::Relaxed)), (1, 1));
-        bell.stays_rung();
-        assert!(bell.has_rung(&Context::from_waker(&b)));
+        assert_eq!(of(bells.rung(b)), [true, false, false]);
+        assert_eq!(of(bells.rung(b)), [false; 3]);
+        socket.wake_by_ref();
+        audio.ring();
+        assert_eq!(of(bells.rung(b)), [false, true, true]);
+        rare.wake();
+        socket.wake();
+        assert_eq!((first.0.load(Ordering::Relaxed), second.0.load(Ordering::Relaxed)), (1, 4));
+        assert_eq!(of(bells.rung(b)), [true, true, false]);
+        bells.all_rung();
+        assert_eq!(of(bells.rung(b)), [true; 3]);
+        assert!(bells.is_audio(&audio) && !Bells::default().is_audio(&audio));
     }
 }

@@ -12,6 +12,7 @@ pub mod door;
 pub mod hop;
 pub mod io;
 pub mod latest;
+pub mod life;
 pub mod limits;
 pub mod listen;
 pub mod liveness;

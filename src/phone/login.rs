@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::{
     plain::ToPhone,
-    task::{CLOSE_POLICY, LoginEnd, PhoneTask, V1},
+    task::{CLOSE_POLICY, PhoneTask, V1},
     token::Claims,
     v1::{
         close,
@@ -19,7 +19,7 @@ use super::{
     },
 };
 use crate::{
-    call::{Extension, LoginId, registry::Standing},
+    call::{Extension, registry::Standing},
     config::{Config, DuplicateLogin},
     exchange::{
         Exchange, Holder, PHONE_MAILBOX, PhoneHandle, Registration,
@@ -28,10 +28,11 @@ use crate::{
     },
     net::{
         io::Io,
+        life::Life,
         mailbox,
         wire::{Message, Wire},
     },
-    report::{metrics::ReasonLabel, time::Utc},
+    report::time::Utc,
 };
 
 /// How long the holder of an extension has to answer a ping before it counts as dead.
@@ -150,29 +151,15 @@ fn refused(exchange: &Exchange, ext: &Extension, remote: IpAddr) {
 /// A phone's life, in a task of its own: what its login needed is given back, and a frame of audio
 /// passes by nothing of it.
 fn live(
-    task: Box<PhoneTask>,
+    task: PhoneTask,
     ext: Extension,
     remote: IpAddr,
     exchange: Arc<Exchange>,
     tasks: &TaskTracker,
 ) {
-    let login = task.login();
-    info!(%ext, %remote, login = login.0, "phone logged in");
+    info!(%ext, %remote, login = task.login().0, "phone logged in");
     exchange.metrics.logins.inc();
-    tasks.spawn(async move {
-        let end = task.run().await;
-        has_ended(end, login, &ext, &exchange);
-    });
-}
-
-fn has_ended(end: LoginEnd, login: LoginId, ext: &Extension, exchange: &Exchange) {
-    let reason = end.as_str();
-    if end == LoginEnd::Silent {
-        warn!(%ext, login = login.0, reason, "phone dropped: no sign of life");
-    } else {
-        info!(%ext, login = login.0, reason, "phone logged out");
-    }
-    exchange.metrics.phones_lost.get_or_create(&ReasonLabel { reason }).inc();
+    tasks.spawn(Life::new(task));
 }
 
 /// Decides whose an extension is. `returns` is whether this dialect can take over a login that is

@@ -31,9 +31,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     /// Passes Asterisk's audio on; what isn't audio is returned.
-    pub(super) fn poll_audio_to_phone(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+    pub(super) fn poll_audio_to_phone(&mut self) -> Poll<Turn> {
+        let mut socket = Context::from_waker(self.bells.socket());
         loop {
-            match self.wire.poll_turn(cx) {
+            match self.wire.poll_turn(&mut socket) {
                 Poll::Ready(Turn::Binary(audio)) => {
                     self.liveness.heard();
                     if let Some(media) = &mut self.media {
@@ -47,11 +48,16 @@ where
     }
 
     /// Passes the phone's audio on; tells when, if there was any.
-    pub(super) fn poll_audio_from_phone(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
+    pub(super) fn audio_from_phone(&mut self) -> Option<Instant> {
         let clock = || Instant::now().into_std();
-        let came = self.pace(|media, actions| media.take_from_phone(cx, clock, actions))??;
-        self.step.phone_sent();
-        Some(Instant::from_std(came))
+        let media = self.media.as_mut()?;
+        let mut actions = ACTIONS.take();
+        let came = media.take_from_phone(&self.bells, clock, &mut actions);
+        self.carry_out(actions);
+        came.map(|came| {
+            self.step.phone_sent();
+            Instant::from_std(came)
+        })
     }
 
     /// Has something done with the audio, and carries out what the pacer decides.
@@ -62,11 +68,15 @@ where
         let media = self.media.as_mut()?;
         let mut actions = ACTIONS.take();
         let result = what(media, &mut actions);
+        self.carry_out(actions);
+        Some(result)
+    }
+
+    fn carry_out(&mut self, mut actions: Vec<pacer::Action>) {
         for action in actions.drain(..) {
             self.act(action);
         }
         ACTIONS.set(actions);
-        Some(result)
     }
 
     fn act(&mut self, action: pacer::Action) {

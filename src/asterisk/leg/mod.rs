@@ -12,9 +12,10 @@ mod step;
 
 use std::{
     collections::HashMap,
-    future::{Future, poll_fn},
+    future::Future,
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -23,7 +24,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::warn;
 
 use self::step::Step;
@@ -49,11 +50,12 @@ use crate::{
     },
     media::frame::FRAME_BYTES,
     net::{
-        bell::Bell,
+        bell::Bells,
+        life::Serve,
         liveness::{Liveness, PING_EVERY},
         mailbox,
         timer::Timer,
-        wire::{Message, Turn, Wire},
+        wire::{Closed, Message, Turn, Wire},
     },
     report::Report,
     tap::channel::Ear,
@@ -83,12 +85,19 @@ pub struct LegContext {
     pub stop: CancellationToken,
 }
 
-/// One call.
+/// One call. What a frame of audio touches is in front, in few lines of memory.
+#[repr(C)]
 pub struct Leg<S> {
-    context: LegContext,
+    bells: Bells,
     wire: Wire<S>,
+    step: Step,
+    liveness: Liveness,
+    media: Option<Media>,
+    timer: Timer,
     call: Call,
     events: (mailbox::Sender<CallEvent>, mailbox::Receiver<CallEvent>),
+    stop: Pin<Box<WaitForCancellationFutureOwned>>,
+    stopped: bool,
     rings: HashMap<RingId, Ringing>,
     /// Whose answer is just being taken.
     answering: Option<LoginId>,
@@ -96,7 +105,6 @@ pub struct Leg<S> {
     facts: Option<Arc<CallFacts>>,
     format: Option<ControlFormat>,
     frame_bytes: usize,
-    media: Option<Media>,
     report: Report,
     /// The call's line in the table of calls.
     place: Option<CallPlace>,
@@ -111,13 +119,9 @@ pub struct Leg<S> {
     /// When Asterisk is pinged next. Only where it speaks JSON: what doesn't may be older than
     /// 22.8, which mishandles pings; there the kernel has to find out.
     ping_at: Option<Instant>,
-    liveness: Liveness,
-    timer: Timer,
-    /// Rings for everything that isn't audio.
-    bell: Bell,
-    step: Step,
     /// It is no call: it brings one side of a channel that is listened to.
     ear: Option<Arc<Ear>>,
+    context: LegContext,
 }
 
 /// A leg that brings audio to whoever listens.
@@ -143,23 +147,39 @@ enum Happening {
     Stop,
 }
 
+/// Why a leg serves no longer.
+pub enum LegEnd {
+    /// Asterisk's socket is closed.
+    Closed(Closed),
+    /// The call is over, and the socket not yet closed.
+    Over,
+    /// It is no call.
+    Ear(Arc<Ear>),
+}
+
 impl<S> Leg<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    pub fn new(wire: Wire<S>, id: CallId, context: LegContext) -> Box<Self> {
+    pub fn new(wire: Wire<S>, id: CallId, context: LegContext) -> Self {
         let now = Instant::now();
         let first_message = now + context.config.limits.first_message_timeout;
-        Box::new(Self {
+        Self {
+            bells: Bells::default(),
             wire,
+            step: Step::default(),
+            liveness: Liveness::default(),
+            media: None,
+            timer: Timer::new(first_message),
             call: Call::default(),
             events: mailbox::mailbox(CALL_MAILBOX),
+            stop: Box::pin(context.stop.clone().cancelled_owned()),
+            stopped: false,
             rings: HashMap::new(),
             answering: None,
             facts: None,
             format: None,
             frame_bytes: FRAME_BYTES,
-            media: None,
             report: Report::new(
                 id,
                 now.into_std(),
@@ -173,86 +193,71 @@ where
             hangup_command_at: None,
             hangup_by: None,
             ping_at: None,
-            liveness: Liveness::default(),
-            timer: Timer::new(first_message),
-            bell: Bell::default(),
-            step: Step::default(),
             ear: None,
             context,
-        })
+        }
     }
 
-    /// Serves the call to its end, and Asterisk's socket to its close. A leg that turns out to be no
-    /// call is handed back. In a box: a future keeps what it is given apart from what it works with,
-    /// so it would hold the call twice.
-    pub async fn run(mut self: Box<Self>) -> Option<Overheard<S>> {
-        let stop = self.context.stop.clone();
-        let mut stop = Box::pin(stop.cancelled_owned());
-        let mut stopped = false;
-        loop {
-            let happening = poll_fn(|cx| {
-                if self.bell.has_rung(cx) {
-                    let waker = self.bell.waker().clone();
-                    let cx = &mut Context::from_waker(&waker);
-                    let rare = if !stopped && stop.as_mut().poll(cx).is_ready() {
-                        stopped = true;
-                        Poll::Ready(Happening::Stop)
-                    } else {
-                        self.poll_rare(cx)
-                    };
-                    if rare.is_ready() {
-                        self.bell.stays_rung();
-                        return rare;
-                    }
-                }
-                let came = self.poll_audio_from_phone(cx);
-                if let Poll::Ready(turn) = self.poll_audio_to_phone(cx) {
-                    return Poll::Ready(Happening::Turn(turn));
-                }
-                match came.or_else(|| self.step.ends_now().then(Instant::now)) {
-                    Some(now) => self.poll_nearer_deadline(now),
-                    None => Poll::Pending,
-                }
-            })
-            .await;
-            // Whatever has happened may have moved a deadline.
-            self.bell.stays_rung();
-            match happening {
-                Happening::Turn(Turn::Text(text)) => {
-                    self.text(&text);
-                    if let Some(ear) = self.ear.take() {
-                        return Some((self.wire, ear));
-                    }
-                }
-                Happening::Turn(Turn::Closed(closed)) => {
-                    let _ = Box::pin(timeout(REASON_TIME, self.reason())).await;
-                    self.asterisk_closed(closed);
-                    break;
-                }
-                Happening::Turn(_) => self.liveness.heard(),
-                Happening::Phone(event) => self.phone(event),
-                Happening::Time => {
-                    let now = Instant::now();
-                    if self.hangup_by.is_some_and(|at| at <= now) {
-                        break;
-                    }
-                    if !self.ping(now) {
-                        warn!(call = %self.report.id(), "Asterisk gives no sign of life");
-                        self.drive(Input::AsteriskClosed(Closing::Lost));
-                        break;
-                    }
-                    self.time(now);
-                }
-                Happening::Stop => self.drive(Input::End(Ending::DrainTimeout)),
-            }
+    /// What happens next. The socket is asked only when it has rung: it is polled in vain once after
+    /// all that it had was taken, and from then on it rings.
+    fn poll_happening(&mut self, cx: &Context<'_>) -> Poll<Happening> {
+        let rung = self.bells.rung(cx);
+        if rung.rare()
+            && let Poll::Ready(happening) = self.poll_rare()
+        {
+            return Poll::Ready(happening);
         }
-        Box::pin(self.wire.close(1000, "")).await;
+        let came = if rung.audio() { self.audio_from_phone() } else { None };
+        if rung.socket() || self.wire.has_failed() {
+            if let Poll::Ready(turn) = self.poll_audio_to_phone() {
+                return Poll::Ready(Happening::Turn(turn));
+            }
+        } else if came.is_some() {
+            // What it doesn't take now is written when it rings.
+            let _ = self.wire.poll_write(&mut Context::from_waker(self.bells.socket()));
+        }
+        match came.or_else(|| self.step.ends_now().then(Instant::now)) {
+            Some(now) => self.poll_nearer_deadline(now),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Acts on what happened; tells why the leg ends, if it does.
+    fn happened(&mut self, happening: Happening) -> Option<LegEnd> {
+        match happening {
+            Happening::Turn(Turn::Text(text)) => {
+                self.text(&text);
+                return self.ear.take().map(LegEnd::Ear);
+            }
+            Happening::Turn(Turn::Closed(closed)) => return Some(LegEnd::Closed(closed)),
+            Happening::Turn(_) => self.liveness.heard(),
+            Happening::Phone(event) => self.phone(event),
+            Happening::Time => {
+                let now = Instant::now();
+                if self.hangup_by.is_some_and(|at| at <= now) {
+                    return Some(LegEnd::Over);
+                }
+                if !self.ping(now) {
+                    warn!(call = %self.report.id(), "Asterisk gives no sign of life");
+                    self.drive(Input::AsteriskClosed(Closing::Lost));
+                    return Some(LegEnd::Over);
+                }
+                self.time(now);
+            }
+            Happening::Stop => self.drive(Input::End(Ending::DrainTimeout)),
+        }
         None
     }
 
     /// What is no audio. Before the wire is asked: whoever floods it uses up what the runtime lets
     /// one task do in a turn.
-    fn poll_rare(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
+    fn poll_rare(&mut self) -> Poll<Happening> {
+        let mut cx = Context::from_waker(self.bells.rare());
+        let cx = &mut cx;
+        if !self.stopped && self.stop.as_mut().poll(cx).is_ready() {
+            self.stopped = true;
+            return Poll::Ready(Happening::Stop);
+        }
         if let Poll::Ready(Some(event)) = self.events.1.poll_recv(cx) {
             return Poll::Ready(Happening::Phone(event));
         }
@@ -274,7 +279,7 @@ where
         if !self.timer.is_later_than(at) {
             return Poll::Pending;
         }
-        let mut cx = Context::from_waker(self.bell.waker());
+        let mut cx = Context::from_waker(self.bells.rare());
         self.timer.poll(at, &mut cx).map(|()| Happening::Time)
     }
 
@@ -310,6 +315,42 @@ where
     }
 }
 
+impl<S> Serve for Leg<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    type End = LegEnd;
+    /// A leg that turned out to be no call.
+    type Left = Option<Overheard<S>>;
+
+    /// Serves the call to its end.
+    fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<LegEnd> {
+        loop {
+            let happening = ready!(self.poll_happening(cx));
+            if let Some(end) = self.happened(happening) {
+                return Poll::Ready(end);
+            }
+            // What happened may have moved a deadline, or have something to say; and who was asked may
+            // have more.
+            self.bells.all_rung();
+        }
+    }
+
+    /// Serves Asterisk's socket to its close.
+    async fn finish(mut self, end: LegEnd) -> Option<Overheard<S>> {
+        match end {
+            LegEnd::Ear(ear) => return Some((self.wire, ear)),
+            LegEnd::Closed(closed) => {
+                let _ = timeout(REASON_TIME, self.reason()).await;
+                self.asterisk_closed(closed);
+            }
+            LegEnd::Over => {}
+        }
+        self.wire.close(1000, "").await;
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use futures_util::{SinkExt, StreamExt};
@@ -320,7 +361,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{config, phone::task::rung_phone};
+    use crate::{config, net::life::Life, phone::task::rung_phone};
 
     const START: &str = r#"{"event":"MEDIA_START","connection_id":"c","channel":"WebSocket/c/0x1",
         "channel_id":"1.1","format":"slin16","optimal_frame_size":640,"ptime":20,
@@ -348,7 +389,7 @@ mod tests {
             stop: CancellationToken::new(),
         };
         let leg = Leg::new(wire, CallId::from_uuid(uuid::Uuid::nil()), context);
-        let task = tokio::spawn(async { assert!(leg.run().await.is_none()) });
+        let task = tokio::spawn(async { assert!(Life::new(leg).await.is_none()) });
         let mut asterisk = WebSocketStream::from_raw_socket(far, Role::Client, None).await;
         asterisk.send(Message::text(START)).await.unwrap();
         (asterisk, task, exchange)
@@ -356,13 +397,8 @@ mod tests {
 
     #[test]
     fn a_call_is_small() {
-        fn life<F>(_: impl Fn(Box<Leg<crate::net::io::Io>>) -> F) -> usize {
-            size_of::<F>()
-        }
-        // Its state, and its future, which doesn't hold the state again.
-        let (leg, life) = (size_of::<Leg<crate::net::io::Io>>(), life(Leg::run));
+        let leg = size_of::<Leg<crate::net::io::Io>>();
         assert!(leg <= 1600, "{leg}");
-        assert!(life <= 256, "{life}");
         assert!(size_of::<CallEvent>() <= 24);
     }
 

@@ -143,6 +143,11 @@ where
         if self.0.waits { self.0.outgoing.queue.len() } else { 0 }
     }
 
+    /// Whether the next turn is the last, whatever the socket says.
+    pub fn has_failed(&self) -> bool {
+        self.0.overflowed || self.0.broken
+    }
+
     /// Writes what waits, as far as the peer takes it. An error shows in the next turn.
     pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.0.poll_write(cx)

@@ -1,6 +1,13 @@
 //! How a login ends, and what its connection is closed with.
 
-use crate::net::wire::Closed;
+use tracing::{info, warn};
+
+use crate::{
+    call::{Extension, LoginId},
+    exchange::Exchange,
+    net::wire::Closed,
+    report::metrics::ReasonLabel,
+};
 
 /// WebSocket close codes (RFC 6455 and its registry).
 pub const CLOSE_NORMAL: u16 = 1000;
@@ -35,5 +42,16 @@ impl LoginEnd {
             LoginEnd::BadMessage => "bad_message",
             LoginEnd::NotBack => "not_back",
         }
+    }
+
+    /// Says so in log and metrics.
+    pub(super) fn report(self, login: LoginId, ext: &Extension, exchange: &Exchange) {
+        let reason = self.as_str();
+        if self == LoginEnd::Silent {
+            warn!(%ext, login = login.0, reason, "phone dropped: no sign of life");
+        } else {
+            info!(%ext, login = login.0, reason, "phone logged out");
+        }
+        exchange.metrics.phones_lost.get_or_create(&ReasonLabel { reason }).inc();
     }
 }

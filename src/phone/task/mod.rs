@@ -14,12 +14,13 @@ mod v1;
 mod v1_says;
 
 use std::{
-    future::{Future, poll_fn},
+    future::Future,
+    pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use tokio::{sync::oneshot, time::Instant};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 pub use self::{
     back::bye,
@@ -35,8 +36,9 @@ use crate::{
         line::{PhoneCommand, Places},
     },
     net::{
-        bell::Bell,
+        bell::Bells,
         io::Io,
+        life::Serve,
         mailbox,
         timer::{Timer, next_turn},
         wire::{Closed, Message, Turn, Wire},
@@ -46,27 +48,32 @@ use crate::{
 /// Questions about the phone's life that wait for its pong; each comes from a second login.
 const MAX_PROBES: usize = 8;
 
-/// One logged-in phone.
+/// One logged-in phone. What a frame of audio touches is in front, in few lines of memory.
+#[repr(C)]
 pub struct PhoneTask {
+    bells: Bells,
     /// `None` while a page that is lost is waited for.
     wire: Option<Wire<Io>>,
-    /// What the connection holds of the limits.
-    places: Option<Places>,
-    registration: Registration,
-    commands: mailbox::Receiver<PhoneCommand>,
-    kicked: CancellationToken,
-    leaving: CancellationToken,
-    session: Session,
-    /// A slot for each call of the session's.
-    slots: Vec<Slot>,
     /// The slot that the phone's audio belongs to.
     active: Option<usize>,
+    /// A slot for each call of the session's.
+    slots: Vec<Slot>,
     dialect: Dialect,
+    /// Audio waits for the socket.
+    audio_waits: bool,
+    begun: bool,
+    draining: bool,
+    timer: Timer,
+    commands: mailbox::Receiver<PhoneCommand>,
+    kicked: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Everybody has to leave.
+    leaving: Pin<Box<WaitForCancellationFutureOwned>>,
+    session: Session,
     /// Questions about the phone's life, by the number of the ping that will answer them.
     probes: Vec<(u64, oneshot::Sender<bool>)>,
-    timer: Timer,
-    /// Rings for everything that isn't audio.
-    bell: Bell,
+    registration: Registration,
+    /// What the connection holds of the limits.
+    places: Option<Places>,
 }
 
 /// How this phone speaks, and what only that needs.
@@ -92,7 +99,7 @@ impl PhoneTask {
         registration: Registration,
         commands: mailbox::Receiver<PhoneCommand>,
         kicked: CancellationToken,
-    ) -> Box<Self> {
+    ) -> Self {
         let dialect = Dialect::Plain(Plain::new(Instant::now()));
         Self::new(wire, places, registration, commands, kicked, dialect)
     }
@@ -105,7 +112,7 @@ impl PhoneTask {
         commands: mailbox::Receiver<PhoneCommand>,
         kicked: CancellationToken,
         v1: V1,
-    ) -> Box<Self> {
+    ) -> Self {
         Self::new(wire, places, registration, commands, kicked, Dialect::V1(Box::new(v1)))
     }
 
@@ -116,91 +123,30 @@ impl PhoneTask {
         commands: mailbox::Receiver<PhoneCommand>,
         kicked: CancellationToken,
         dialect: Dialect,
-    ) -> Box<Self> {
+    ) -> Self {
         let leaving = registration.exchange().leaving.clone();
-        Box::new(Self {
+        Self {
+            bells: Bells::default(),
             wire: Some(wire),
-            places: Some(places),
-            registration,
-            commands,
-            kicked,
-            leaving,
-            session: Session::default(),
-            slots: Vec::new(),
             active: None,
+            slots: Vec::new(),
             dialect,
-            probes: Vec::new(),
+            audio_waits: false,
+            begun: false,
+            draining: false,
             timer: Timer::new(Instant::now()),
-            bell: Bell::default(),
-        })
+            commands,
+            kicked: Box::pin(kicked.cancelled_owned()),
+            leaving: Box::pin(leaving.cancelled_owned()),
+            session: Session::default(),
+            probes: Vec::new(),
+            registration,
+            places: Some(places),
+        }
     }
 
     pub fn login(&self) -> LoginId {
         self.registration.login
-    }
-
-    /// Serves the phone until it is gone. In a box: a future keeps what it is given apart from what it
-    /// works with, so it would hold the phone twice.
-    pub async fn run(mut self: Box<Self>) -> LoginEnd {
-        self.begin();
-        let mut kicked = Box::pin(self.kicked.clone().cancelled_owned());
-        let mut drain = Box::pin(self.leaving.clone().cancelled_owned());
-        let mut draining = false;
-        let end = loop {
-            let happening = poll_fn(|cx| {
-                if self.bell.has_rung(cx) {
-                    let waker = self.bell.waker().clone();
-                    let cx = &mut Context::from_waker(&waker);
-                    let mut rare = || {
-                        if kicked.as_mut().poll(cx).is_ready() {
-                            return Poll::Ready(Happening::Kicked);
-                        }
-                        if !draining && drain.as_mut().poll(cx).is_ready() {
-                            draining = true;
-                            return Poll::Ready(Happening::Drain);
-                        }
-                        self.poll_rare(cx)
-                    };
-                    if let Poll::Ready(happening) = rare() {
-                        self.bell.stays_rung();
-                        return Poll::Ready(happening);
-                    }
-                }
-                self.poll_often(cx)
-            })
-            .await;
-            let end = match happening {
-                Happening::Command(command) => {
-                    self.command(command);
-                    None
-                }
-                Happening::Turn(Turn::Closed(closed)) => self.lost(LoginEnd::Left(closed)),
-                Happening::Turn(turn) => self.turn(turn),
-                Happening::Kicked => Some(LoginEnd::Replaced),
-                Happening::Drain => None,
-                Happening::Time => self.time(Instant::now()),
-                Happening::News(slot) => {
-                    self.news(slot);
-                    None
-                }
-            };
-            if let Some(end) = end {
-                break end;
-            }
-            if self.session.is_idle() {
-                if draining {
-                    break LoginEnd::Drained;
-                }
-                if self.wire.is_none() {
-                    break LoginEnd::Left(Closed::Lost); // nothing is left to come back to
-                }
-            }
-            // What happened may have brought a deadline nearer.
-            self.bell.stays_rung();
-        };
-        // In a box: the goodbye's state is as large as the task's, and idle phones need none.
-        Box::pin(self.leave(end)).await;
-        end
     }
 
     fn begin(&mut self) {
@@ -211,27 +157,56 @@ impl PhoneTask {
         }
     }
 
-    async fn leave(mut self, end: LoginEnd) {
-        self.say_goodbye(end);
-        for slot in &self.slots {
-            if slot.waits_for_leg() {
-                self.registration.exchange().calls.failed(slot.call(), Ending::PhoneLost.into());
+    /// What happens next. The socket is asked only when it has rung: it is polled in vain once after
+    /// all that it had was taken, and from then on it rings.
+    fn poll_happening(&mut self, cx: &Context<'_>) -> Poll<Happening> {
+        let rung = self.bells.rung(cx);
+        if rung.rare()
+            && let Poll::Ready(happening) = self.poll_rare()
+        {
+            return Poll::Ready(happening);
+        }
+        let Some(wire) = &mut self.wire else { return Poll::Pending };
+        let mut slot = self.active.and_then(|at| self.slots.get_mut(at));
+        if (rung.audio() || (rung.socket() && self.audio_waits))
+            && let Some(slot) = &mut slot
+        {
+            self.audio_waits = slot.audio_to_phone(wire, &self.bells);
+        }
+        if !rung.socket() && !wire.has_failed() {
+            return Poll::Pending;
+        }
+        let mut socket = Context::from_waker(self.bells.socket());
+        loop {
+            match wire.poll_turn(&mut socket) {
+                Poll::Ready(Turn::Binary(audio)) => {
+                    if let Some(slot) = &mut slot {
+                        slot.pass_to_call(audio);
+                    }
+                    match &mut self.dialect {
+                        Dialect::Plain(plain) => plain.heard(),
+                        // One that is reachable again is told of: that is rare.
+                        Dialect::V1(v1) if v1.is_reachable() => v1.heard_audio(),
+                        Dialect::V1(_) => return Poll::Ready(Happening::Turn(Turn::Alive)),
+                    }
+                }
+                Poll::Ready(turn) => return Poll::Ready(Happening::Turn(turn)),
+                Poll::Pending => return Poll::Pending,
             }
         }
-        let is_v1 = matches!(self.dialect, Dialect::V1(_));
-        let Self { wire, places, registration, commands, slots, .. } = self;
-        // The extension is free and every call is told before the goodbye, which may take a second;
-        // a call that rang in this very moment waits in the mailbox.
-        drop((registration, commands, slots));
-        if let Some(wire) = wire
-            && let Some((code, reason)) = back::close_code(end, is_v1)
-        {
-            wire.close(code, reason).await;
-        }
-        drop(places);
     }
 
-    fn poll_rare(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
+    /// What is no audio.
+    fn poll_rare(&mut self) -> Poll<Happening> {
+        let mut cx = Context::from_waker(self.bells.rare());
+        let cx = &mut cx;
+        if self.kicked.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Happening::Kicked);
+        }
+        if !self.draining && self.leaving.as_mut().poll(cx).is_ready() {
+            self.draining = true;
+            return Poll::Ready(Happening::Drain);
+        }
         if let Poll::Ready(Some(command)) = self.commands.poll_recv(cx) {
             return Poll::Ready(Happening::Command(command));
         }
@@ -247,27 +222,21 @@ impl PhoneTask {
         Poll::Ready(Happening::Time)
     }
 
-    fn poll_often(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
-        let Some(wire) = &mut self.wire else { return Poll::Pending };
-        let mut slot = self.active.and_then(|at| self.slots.get_mut(at));
-        if let Some(slot) = &mut slot {
-            slot.poll_audio_to_phone(wire, cx);
-        }
-        loop {
-            match wire.poll_turn(cx) {
-                Poll::Ready(Turn::Binary(audio)) => {
-                    if let Some(slot) = &mut slot {
-                        slot.pass_to_call(audio);
-                    }
-                    match &mut self.dialect {
-                        Dialect::Plain(plain) => plain.heard(),
-                        // One that is reachable again is told of: that is rare.
-                        Dialect::V1(v1) if v1.is_reachable() => v1.heard_audio(),
-                        Dialect::V1(_) => return Poll::Ready(Happening::Turn(Turn::Alive)),
-                    }
-                }
-                Poll::Ready(turn) => return Poll::Ready(Happening::Turn(turn)),
-                Poll::Pending => return Poll::Pending,
+    /// Acts on what happened; tells how the login ends, if it does.
+    fn happened(&mut self, happening: Happening) -> Option<LoginEnd> {
+        match happening {
+            Happening::Command(command) => {
+                self.command(command);
+                None
+            }
+            Happening::Turn(Turn::Closed(closed)) => self.lost(LoginEnd::Left(closed)),
+            Happening::Turn(turn) => self.turn(turn),
+            Happening::Kicked => Some(LoginEnd::Replaced),
+            Happening::Drain => None,
+            Happening::Time => self.time(Instant::now()),
+            Happening::News(slot) => {
+                self.news(slot);
+                None
             }
         }
     }
@@ -338,6 +307,60 @@ impl PhoneTask {
         if let Some(wire) = &mut self.wire {
             let _ = wire.send(Message::text(text));
         }
+    }
+}
+
+impl Serve for PhoneTask {
+    type End = LoginEnd;
+    type Left = LoginEnd;
+
+    /// Serves the phone until it is gone.
+    fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<LoginEnd> {
+        if !self.begun {
+            self.begun = true;
+            self.begin();
+        }
+        loop {
+            let happening = ready!(self.poll_happening(cx));
+            if let Some(end) = self.happened(happening) {
+                return Poll::Ready(end);
+            }
+            if self.session.is_idle() {
+                if self.draining {
+                    return Poll::Ready(LoginEnd::Drained);
+                }
+                if self.wire.is_none() {
+                    return Poll::Ready(LoginEnd::Left(Closed::Lost)); // nothing is left to come back to
+                }
+            }
+            // What happened may have brought a deadline nearer, or have something to say; and who was
+            // asked may have more.
+            self.bells.all_rung();
+        }
+    }
+
+    async fn finish(mut self, end: LoginEnd) -> LoginEnd {
+        self.say_goodbye(end);
+        for slot in &self.slots {
+            if slot.waits_for_leg() {
+                self.registration.exchange().calls.failed(slot.call(), Ending::PhoneLost.into());
+            }
+        }
+        let is_v1 = matches!(self.dialect, Dialect::V1(_));
+        let (ext, login) = (self.registration.ext.clone(), self.registration.login);
+        let exchange = self.registration.exchange().clone();
+        let Self { wire, places, registration, commands, slots, .. } = self;
+        // The extension is free and every call is told before the goodbye, which may take a second;
+        // a call that rang in this very moment waits in the mailbox.
+        drop((registration, commands, slots));
+        if let Some(wire) = wire
+            && let Some((code, reason)) = back::close_code(end, is_v1)
+        {
+            wire.close(code, reason).await;
+        }
+        drop(places);
+        end.report(login, &ext, &exchange);
+        end
     }
 }
 

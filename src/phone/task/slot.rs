@@ -18,6 +18,7 @@ use crate::{
     exchange::line::{AudioLine, CallFacts, Offer, PassedOn, Reporter, Stopped},
     media::{frame::FRAME_BYTES, framer::Framer},
     net::{
+        bell::Bells,
         io::Io,
         latest::Reader,
         wire::{Message, Wire},
@@ -177,7 +178,7 @@ impl Slot {
 
     /// It has audio now.
     pub fn join(&mut self, line: AudioLine, detached: bool) {
-        line.state.set_detached(detached);
+        line.set_detached(detached);
         self.audio.line = Some(line);
         if self.direction() == Direction::In {
             self.answered_now(Instant::now());
@@ -198,13 +199,13 @@ impl Slot {
     pub fn set_held(&mut self, on: bool) {
         self.audio.framer = Framer::new(FRAME_BYTES);
         if let Some(line) = &self.audio.line {
-            line.state.set_held(on);
+            line.set_held(on);
         }
     }
 
     pub fn set_muted(&mut self, on: bool) {
         if let Some(line) = &self.audio.line {
-            line.state.set_muted(on);
+            line.set_muted(on);
         }
     }
 
@@ -213,9 +214,8 @@ impl Slot {
     pub fn set_detached(&mut self, on: bool) {
         self.audio.framer = Framer::new(FRAME_BYTES);
         let Some(line) = &self.audio.line else { return };
-        let mut nobody = Context::from_waker(std::task::Waker::noop());
-        while let Poll::Ready(Some(_)) = line.to_phone.poll_recv(&mut nobody) {}
-        line.state.set_detached(on);
+        line.to_phone.clear();
+        line.set_detached(on);
     }
 
     pub fn line(&self) -> Option<&AudioLine> {
@@ -230,18 +230,16 @@ impl Slot {
     }
 
     /// Audio goes out as the socket takes it; what it doesn't take waits in the hop, where the
-    /// oldest makes room.
-    pub fn poll_audio_to_phone(&mut self, wire: &mut Wire<Io>, cx: &mut Context<'_>) {
-        let Some(line) = &self.audio.line else { return };
-        while wire.poll_write(cx).is_ready() {
-            match line.to_phone.poll_recv(cx) {
-                Poll::Ready(Some(frame)) => {
-                    // There is room: everything before was written.
-                    let _ = wire.send_now(Message::Binary(frame), cx);
-                }
-                Poll::Ready(None) | Poll::Pending => return,
-            }
+    /// oldest makes room. True if something may wait there until the socket takes more.
+    pub fn audio_to_phone(&mut self, wire: &mut Wire<Io>, bells: &Bells) -> bool {
+        let Some(line) = &self.audio.line else { return false };
+        let mut socket = Context::from_waker(bells.socket());
+        while wire.poll_write(&mut socket).is_ready() {
+            let Some(frame) = line.to_phone.take(bells) else { return false };
+            // There is room: everything before was written.
+            let _ = wire.send_now(Message::Binary(frame), &mut socket);
         }
+        true
     }
 
     /// Ready when there is something for [`Slot::take_news`].
