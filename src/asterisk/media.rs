@@ -28,8 +28,19 @@ use crate::{
 /// that is loaded again is back before.
 pub const LOST_SILENCE: Duration = Duration::from_secs(2);
 
-/// Both directions of a call.
+/// Both directions of a call. What a frame touches is in front.
+#[repr(C)]
 pub struct Media {
+    from_phone: HopReceiver,
+    to_phone: HopSender,
+    /// Whoever listens.
+    pub tap: Option<TapLine>,
+    frame_bytes: usize,
+    passed_down: u64,
+    /// Asterisk's audio in frames for the phone.
+    downward: Framer,
+    /// The phone's audio in frames of the size that Asterisk asked for.
+    upward: Framer,
     pub pacer: Pacer,
     /// Whether the phone holds the call, is mute, or is waited for.
     state: Arc<LineState>,
@@ -37,16 +48,6 @@ pub struct Media {
     player: Option<Player>,
     /// Since when the phone's connection has been seen to be lost.
     lost_since: Option<Instant>,
-    frame_bytes: usize,
-    from_phone: HopReceiver,
-    to_phone: HopSender,
-    /// The phone's audio in frames of the size that Asterisk asked for.
-    upward: Framer,
-    /// Asterisk's audio in frames for the phone.
-    downward: Framer,
-    passed_down: u64,
-    /// Whoever listens.
-    pub tap: Option<TapLine>,
 }
 
 impl Media {

@@ -86,7 +86,7 @@ pub struct LegContext {
 }
 
 /// One call. What a frame of audio touches is in front, in few lines of memory.
-#[repr(C)]
+#[repr(C, align(64))]
 pub struct Leg<S> {
     bells: Bells,
     wire: Wire<S>,

@@ -49,7 +49,7 @@ use crate::{
 const MAX_PROBES: usize = 8;
 
 /// One logged-in phone. What a frame of audio touches is in front, in few lines of memory.
-#[repr(C)]
+#[repr(C, align(64))]
 pub struct PhoneTask {
     bells: Bells,
     /// `None` while a page that is lost is waited for.
