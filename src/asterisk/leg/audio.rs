@@ -93,7 +93,7 @@ where
                 if let Some(tap) = self.media.as_ref().and_then(|media| media.tap.as_ref()) {
                     tap.left(&frame);
                 }
-                let _ = self.wire.send(Message::Binary(frame));
+                let _ = self.wire.send_now(Message::Binary(frame));
             }
             pacer::Action::Send(_) | pacer::Action::Fill(_) => {
                 if let Some(media) = &mut self.media {

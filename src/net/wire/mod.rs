@@ -11,7 +11,7 @@ mod outgoing;
 
 use std::{
     future::poll_fn,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -127,14 +127,14 @@ where
         Ok(())
     }
 
-    /// The same, and writes it at once if nothing waits before it, which costs less. An error shows
-    /// in the next turn.
-    pub fn send_now(&mut self, message: Message, cx: &mut Context<'_>) -> Result<(), Overflow> {
+    /// The same, and writes it at once if nothing waits before it, which costs less. What the peer
+    /// doesn't take leaves with the next turn, in which an error shows, too.
+    pub fn send_now(&mut self, message: Message) -> Result<(), Overflow> {
         let this = &mut *self.0;
         if this.waits || this.broken || this.overflowed || this.closed {
             return self.send(message);
         }
-        this.write(&message, cx);
+        this.write(&message);
         Ok(())
     }
 
@@ -259,16 +259,15 @@ where
         Poll::Ready(())
     }
 
-    /// Writes a message before which nothing waits.
-    fn write(&mut self, message: &Message, cx: &mut Context<'_>) {
+    /// Writes a message before which nothing waits. Nobody is woken for what is left of it: the next
+    /// turn asks again.
+    fn write(&mut self, message: &Message) {
+        let cx = &mut Context::from_waker(Waker::noop());
         let Self { outgoing, keys, stream, is_client, .. } = self;
         let keys = is_client.then_some(keys);
         match outgoing.put(message, keys, stream, cx) {
             Ok(true) => {}
-            Ok(false) => {
-                self.waits = true;
-                let _ = self.poll_write_all(cx);
-            }
+            Ok(false) => self.waits = true,
             Err(_) => self.break_off(),
         }
     }

@@ -237,7 +237,7 @@ impl Slot {
         while wire.poll_write(&mut socket).is_ready() {
             let Some(frame) = line.to_phone.take(bells) else { return false };
             // There is room: everything before was written.
-            let _ = wire.send_now(Message::Binary(frame), &mut socket);
+            let _ = wire.send_now(Message::Binary(frame));
         }
         true
     }
