@@ -14,26 +14,27 @@ const FORCED_EVERY: Nanos = Nanos::millis(200);
 
 /// The least delay of the current and the last window, and since when it has been needless.
 #[derive(Debug)]
+#[repr(C)] // what a frame in step touches comes last, beside what it touches of the pacer
 pub struct Floor {
     frame_time: Nanos,
-    window_began: Nanos,
-    current: Nanos,
     needless_since: Option<Nanos>,
-    /// How much is to be taken out.
-    excess: Nanos,
     /// Before this, only silence is taken out.
     forced_after: Nanos,
+    window_began: Nanos,
+    current: Nanos,
+    /// How much is to be taken out.
+    excess: Nanos,
 }
 
 impl Floor {
     pub fn new(frame_time: Nanos, now: Nanos) -> Self {
         Self {
             frame_time,
+            needless_since: None,
+            forced_after: now,
             window_began: now,
             current: Nanos::MAX,
-            needless_since: None,
             excess: Nanos::ZERO,
-            forced_after: now,
         }
     }
 
@@ -58,6 +59,9 @@ impl Floor {
 
     /// Whether a frame may be taken out to shorten the delay.
     pub fn would_take(&self, now: Nanos, is_silence: impl FnOnce() -> bool) -> bool {
+        if self.excess == Nanos::ZERO {
+            return false;
+        }
         let Some(since) = self.needless_since else { return false };
         let forced = now - since >= PATIENCE && now >= self.forced_after;
         self.excess >= self.frame_time && (forced || is_silence())
@@ -80,3 +84,8 @@ impl Floor {
         take
     }
 }
+
+/// Where what a frame in step touches lies.
+#[cfg(test)]
+pub const IN_STEP: std::ops::Range<usize> = std::mem::offset_of!(Floor, window_began)
+    ..std::mem::offset_of!(Floor, excess) + size_of::<Nanos>();

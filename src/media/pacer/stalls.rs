@@ -22,19 +22,23 @@ const SLOWER: Nanos = Nanos::millis(1_500);
 
 /// The lateness of one phone's frames.
 #[derive(Debug)]
+#[repr(C)] // what a frame in step touches comes first
 pub struct Stalls {
-    /// When the last frame would have come, had it been as quick as the quickest.
-    due: Option<Nanos>,
-    /// How much later than that it came.
-    late: Nanos,
-    /// The least of that since `since`.
+    /// When the last frame would have come, had it been as quick as the quickest. [`Nanos::MAX`]
+    /// before the first, which is on time whenever it comes.
+    due: Nanos,
+    /// When it came.
+    came: Nanos,
+    /// The least of what lies between those since `since`.
     least: Nanos,
-    since: Nanos,
+    /// Not before this is anything forgotten or taken over.
+    look_at: Nanos,
+    /// What `slots` and `counts` come to, in microseconds. Each frame asks for it, and those are more
+    /// memory than all else that it touches here.
+    recurring: u32,
+    slot: u32,
     slot_began: Nanos,
-    /// What `slots` and `counts` come to. Each frame asks for it, and those are more memory than all
-    /// else that it touches here.
-    recurring: Nanos,
-    slot: usize,
+    since: Nanos,
     /// The two longest stalls of each slot in microseconds, the longer first; a ring.
     slots: [[u32; 2]; SLOTS],
     /// How many there were in each.
@@ -44,13 +48,14 @@ pub struct Stalls {
 impl Stalls {
     pub fn new(now: Nanos) -> Self {
         Self {
-            due: None,
-            late: Nanos::ZERO,
+            due: Nanos::MAX,
+            came: now,
             least: Nanos::MAX,
-            since: now,
-            slot_began: now,
-            recurring: Nanos::ZERO,
+            look_at: now,
+            recurring: 0,
             slot: 0,
+            slot_began: now,
+            since: now,
             slots: Default::default(),
             counts: Default::default(),
         }
@@ -58,46 +63,56 @@ impl Stalls {
 
     /// A frame came that lasts `frame_time`.
     pub fn see(&mut self, frame_time: Nanos, now: Nanos) {
-        self.turn(now);
-        let due = self.due.map_or(now, |due| (due + frame_time).min(now));
-        let before = self.late;
-        self.late = now - due;
-        self.due = Some(due);
-        if self.late > FREEZE {
-            self.due = Some(now);
-            self.late = Nanos::ZERO;
+        let looks = now >= self.look_at;
+        if looks {
+            self.turn(now);
+        }
+        let before = self.came - self.due;
+        self.due = (self.due + frame_time).min(now);
+        self.came = now;
+        let late = now - self.due;
+        if late > FREEZE {
+            self.due = now;
             self.least = Nanos::MAX;
             self.since = now;
             return;
         }
-        if self.late > before + STALL {
-            self.remember(self.late);
+        if late > before + STALL {
+            self.remember(late);
         }
-        self.least = self.least.min(self.late);
-        if now - self.since >= SLOWER {
-            self.due = Some(due + self.least);
-            self.late -= self.least;
-            self.least = Nanos::MAX;
-            self.since = now;
+        self.least = self.least.min(late);
+        if looks {
+            if now - self.since >= SLOWER {
+                self.due += self.least;
+                self.least = Nanos::MAX;
+                self.since = now;
+            }
+            self.look_at = (self.slot_began + SLOT).min(self.since + SLOWER);
         }
     }
 
     /// When the newest frame would have come, had it been as quick as the quickest.
-    pub fn due(&self) -> Option<Nanos> {
+    pub fn due(&self) -> Nanos {
         self.due
+    }
+
+    /// When the newest frame came.
+    pub fn came(&self) -> Option<Nanos> {
+        (self.due != Nanos::MAX).then_some(self.came)
     }
 
     /// The longest stall that there was more than once; where there are [`MANY`], the longest.
     pub fn recurring(&self) -> Nanos {
-        self.recurring
+        Nanos::micros(self.recurring)
     }
 
+    #[cold]
     fn remember(&mut self, stall: Nanos) {
         // No longer than FREEZE.
         let stall = u32::try_from(stall.as_micros()).unwrap_or(u32::MAX);
-        let count = &mut self.counts[self.slot];
+        let count = &mut self.counts[self.slot as usize];
         *count = count.saturating_add(1);
-        let [first, second] = &mut self.slots[self.slot];
+        let [first, second] = &mut self.slots[self.slot as usize];
         if stall > *first {
             (*first, *second) = (stall, *first);
         } else {
@@ -117,11 +132,11 @@ impl Stalls {
                 second = second.max(longest);
             }
         }
-        let recurring = if many >= MANY { first } else { second };
-        self.recurring = Nanos::micros(recurring);
+        self.recurring = if many >= MANY { first } else { second };
     }
 
     /// Forgets what is too long ago.
+    #[cold]
     fn turn(&mut self, now: Nanos) {
         if now - self.slot_began < SLOT {
             return;
@@ -132,14 +147,19 @@ impl Stalls {
             self.slot_began = now;
         }
         while now - self.slot_began >= SLOT {
-            self.slot = (self.slot + 1) % SLOTS;
-            self.slots[self.slot] = Default::default();
-            self.counts[self.slot] = 0;
+            self.slot = (self.slot + 1) % SLOTS as u32;
+            self.slots[self.slot as usize] = Default::default();
+            self.counts[self.slot as usize] = 0;
             self.slot_began += SLOT;
         }
         self.sum_up();
     }
 }
+
+/// Where what a frame in step touches lies.
+#[cfg(test)]
+pub const IN_STEP: std::ops::Range<usize> =
+    std::mem::offset_of!(Stalls, due)..std::mem::offset_of!(Stalls, slot);
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::media::frame::{FRAME_BYTES, FRAME_TIME};
 
+mod layout;
 mod lossy;
 
 const MS: Duration = Duration::from_millis(1);
