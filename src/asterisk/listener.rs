@@ -23,6 +23,7 @@ use crate::{
     config::Config,
     exchange::Exchange,
     net::{
+        bell::Bells,
         io::Io,
         life::{Life, Serve},
         limits::Place,
@@ -128,8 +129,16 @@ impl Serve for CallTask {
     type End = LegEnd;
     type Left = ();
 
+    fn bells(&mut self) -> &mut Bells {
+        self.leg.bells()
+    }
+
     fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<LegEnd> {
         self.leg.poll_serve(cx)
+    }
+
+    fn take_audio(&mut self) {
+        self.leg.take_audio();
     }
 
     async fn finish(self, end: LegEnd) {

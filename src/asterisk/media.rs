@@ -100,7 +100,7 @@ impl Media {
             self.downward = Framer::new(FRAME_BYTES);
             return;
         }
-        let (to_phone, passed, tap) = (&self.to_phone, &mut self.passed_down, &self.tap);
+        let (to_phone, passed, tap) = (&mut self.to_phone, &mut self.passed_down, &self.tap);
         self.downward.push(audio, |frame| {
             *passed += 1;
             if let Some(tap) = tap {

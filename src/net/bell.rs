@@ -7,8 +7,9 @@
 //! task as the task's own waker would. Nothing that rings is ever missed; what was rung is asked.
 
 use std::{
+    fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU8, Ordering},
     },
     task::{Context, Wake, Waker},
@@ -23,22 +24,31 @@ const AUDIO: u8 = 4;
 const ALL: u8 = RARE | SOCKET | AUDIO;
 
 /// The owner's side. All have rung from the beginning, so everything is asked once.
-#[derive(Debug)]
 pub struct Bells {
     shared: Arc<Shared>,
     /// What `shared.task` is, so that the lock is taken only when that changes.
     task: Waker,
     socket: Waker,
     rare: Waker,
+    whose: Option<Weak<dyn TakeAudio>>,
 }
 
 /// What has rung since it was last asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rung(u8);
 
+/// Whose work can be done by whoever brings audio.
+pub trait TakeAudio: Send + Sync {
+    /// Does it, unless its owner is at work; false if it isn't done.
+    fn take_audio(&self) -> bool;
+}
+
 /// Rings for audio.
-#[derive(Debug, Clone)]
-pub struct AudioBell(Arc<Shared>);
+#[derive(Clone)]
+pub struct AudioBell {
+    shared: Arc<Shared>,
+    whose: Option<Weak<dyn TakeAudio>>,
+}
 
 /// As a waker, it rings for the socket: of the three the one that is woken most often as a waker.
 /// Alone on its line of memory: what lies beside it would be another connection's.
@@ -57,7 +67,7 @@ impl Default for Bells {
         let task = Waker::noop().clone();
         let shared = Arc::new(Shared { rung: AtomicU8::new(ALL), task: Mutex::new(task.clone()) });
         let rare = Waker::from(Arc::new(RareBell(shared.clone())));
-        Self { task, socket: Waker::from(shared.clone()), rare, shared }
+        Self { task, socket: Waker::from(shared.clone()), rare, shared, whose: None }
     }
 }
 
@@ -88,14 +98,19 @@ impl Bells {
         &self.socket
     }
 
+    /// Whoever rings for audio from now on does the work of this task.
+    pub fn belong_to(&mut self, whose: Weak<dyn TakeAudio>) {
+        self.whose = Some(whose);
+    }
+
     /// For the hop that the task takes audio from.
     pub fn audio(&self) -> AudioBell {
-        AudioBell(self.shared.clone())
+        AudioBell { shared: self.shared.clone(), whose: self.whose.clone() }
     }
 
     /// Whether this is the bell that [`Bells::audio`] gives.
     pub fn is_audio(&self, bell: &AudioBell) -> bool {
-        Arc::ptr_eq(&self.shared, &bell.0)
+        Arc::ptr_eq(&self.shared, &bell.shared)
     }
 }
 
@@ -115,8 +130,24 @@ impl Rung {
 }
 
 impl AudioBell {
+    /// There is audio. It may have been taken when this returns, so nothing may be held that it takes.
     pub fn ring(&self) {
-        self.0.ring(AUDIO);
+        let taken = self.whose.as_ref().and_then(Weak::upgrade).is_some_and(|w| w.take_audio());
+        if !taken {
+            self.shared.ring(AUDIO);
+        }
+    }
+}
+
+impl fmt::Debug for Bells {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bells").field("shared", &self.shared).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AudioBell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AudioBell").field("shared", &self.shared).finish_non_exhaustive()
     }
 }
 

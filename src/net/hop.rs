@@ -31,15 +31,22 @@ struct Shared {
 #[derive(Debug, Default)]
 #[repr(C)]
 struct Queue {
-    /// Whoever takes, from when it first found nothing.
-    bell: Option<AudioBell>,
+    /// How often `bell` has changed.
+    takers: u32,
     frames: ShortQueue<Bytes>,
     dropped: u64,
+    /// Whoever takes, from when it first found nothing.
+    bell: Option<AudioBell>,
 }
 
 /// Where frames go in.
 #[derive(Debug)]
-pub struct HopSender(Arc<Shared>);
+pub struct HopSender {
+    shared: Arc<Shared>,
+    /// What the queue's bell is, so that it can be rung without the queue in hand.
+    bell: Option<AudioBell>,
+    takers: u32,
+}
 
 /// Where frames come out.
 #[derive(Debug)]
@@ -48,7 +55,7 @@ pub struct HopReceiver(Arc<Shared>);
 /// One direction of one call.
 pub fn hop() -> (HopSender, HopReceiver) {
     let shared = Arc::<Shared>::default();
-    (HopSender(shared.clone()), HopReceiver(shared))
+    (HopSender { shared: shared.clone(), bell: None, takers: 0 }, HopReceiver(shared))
 }
 
 impl Shared {
@@ -58,32 +65,36 @@ impl Shared {
 }
 
 impl HopSender {
-    /// Puts a frame in; the oldest makes room.
-    pub fn push(&self, frame: Bytes) {
-        let mut queue = self.0.queue();
+    /// Puts a frame in; the oldest makes room. It may have been taken when this returns.
+    pub fn push(&mut self, frame: Bytes) {
+        let mut queue = self.shared.queue();
         if queue.frames.len() >= HOP_FRAMES {
             queue.frames.pop();
             queue.dropped += 1;
         }
         queue.frames.push(frame);
-        // Rung with the queue in hand: whoever is woken takes it later, never in here.
-        if let Some(bell) = &queue.bell {
+        if queue.takers != self.takers {
+            self.takers = queue.takers;
+            self.bell.clone_from(&queue.bell);
+        }
+        drop(queue);
+        if let Some(bell) = &self.bell {
             bell.ring();
         }
     }
 
     /// How many frames were dropped for room so far.
     pub fn dropped(&self) -> u64 {
-        self.0.queue().dropped
+        self.shared.queue().dropped
     }
 
     /// Shuts the hop, or opens it again.
     pub fn shut(&self, shut: bool) {
-        self.0.shut.store(shut, Ordering::Release);
+        self.shared.shut.store(shut, Ordering::Release);
     }
 
     pub fn is_shut(&self) -> bool {
-        self.0.shut.load(Ordering::Acquire)
+        self.shared.shut.load(Ordering::Acquire)
     }
 }
 
@@ -104,6 +115,7 @@ impl HopReceiver {
         let frame = queue.frames.pop();
         if frame.is_none() && !queue.bell.as_ref().is_some_and(|bell| bells.is_audio(bell)) {
             queue.bell = Some(bells.audio());
+            queue.takers += 1;
         }
         frame
     }
@@ -131,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_oldest_makes_room_and_is_counted() {
-        let (tx, rx) = hop();
+        let (mut tx, rx) = hop();
         let mut bells = Bells::default();
         for n in 0..15u8 {
             tx.push(Bytes::from(vec![n]));

@@ -1,17 +1,25 @@
-//! The life of a task that serves one socket for long: found from the scheduler's own line of memory
-//! in one step.
+//! The life of a task that serves one socket for long.
 //!
 //! An `async fn` keeps how far it has come beside what it works with, and so does each that it is
 //! called by: a frame of audio passed through two more lines of memory that only its connection has.
 //! Here the task holds a pointer and nothing else, and what it points to begins with what a frame
 //! needs. What is done at the end, in its own time, is a future as any other.
+//!
+//! Whoever brings audio for a task that isn't at work just then does that part of its work itself,
+//! at once ([`TakeAudio`]): to wake the task, and to find all its places in memory again when its turn
+//! has come, would cost more than the work. Promises: that never waits for the other task, and a panic
+//! in it ends the task whose work it was, and no other.
 
 use std::{
     future::Future,
     mem,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
+    sync::{Arc, Mutex, PoisonError, Weak},
     task::{Context, Poll, ready},
 };
+
+use super::bell::{Bells, TakeAudio};
 
 /// Who serves.
 pub trait Serve: Unpin + Send + 'static {
@@ -20,15 +28,20 @@ pub trait Serve: Unpin + Send + 'static {
     /// What is left of it.
     type Left;
 
+    fn bells(&mut self) -> &mut Bells;
+
     /// Serves; ready when that is over.
     fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<Self::End>;
 
-    /// What is still to be done then.
+    /// Does what its audio bell would wake it for, and rings its other bells for what follows.
+    fn take_audio(&mut self);
+
+    /// What is still to be done when it serves no longer.
     fn finish(self, end: Self::End) -> impl Future<Output = Self::Left> + Send + 'static;
 }
 
 /// The task.
-pub struct Life<T: Serve>(Box<Phase<T>>);
+pub struct Life<T: Serve>(Arc<Mutex<Phase<T>>>);
 
 enum Phase<T: Serve> {
     Serving(T),
@@ -37,8 +50,11 @@ enum Phase<T: Serve> {
 }
 
 impl<T: Serve> Life<T> {
-    pub fn new(server: T) -> Self {
-        Self(Box::new(Phase::Serving(server)))
+    pub fn new(mut server: T) -> Self {
+        Self(Arc::new_cyclic(|whose: &Weak<Mutex<Phase<T>>>| {
+            server.bells().belong_to(whose.clone());
+            Mutex::new(Phase::Serving(server))
+        }))
     }
 }
 
@@ -46,8 +62,9 @@ impl<T: Serve> Future for Life<T> {
     type Output = T::Left;
 
     #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Left> {
-        let phase = &mut *self.0;
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Left> {
+        // Waited for at most while another thread does what a frame takes.
+        let phase = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Phase::Serving(server) = phase {
             let end = ready!(server.poll_serve(cx));
             if let Phase::Serving(server) = mem::replace(phase, Phase::Over) {
@@ -57,8 +74,21 @@ impl<T: Serve> Future for Life<T> {
         // Its memory stays as large as it was until the task is over: a second, at most.
         match phase {
             Phase::Finishing(last) => last.as_mut().poll(cx),
-            _ => Poll::Pending,
+            _ => panic!("a panic while another task did this one's work"),
         }
+    }
+}
+
+impl<T: Serve> TakeAudio for Mutex<Phase<T>> {
+    fn take_audio(&self) -> bool {
+        let Ok(mut phase) = self.try_lock() else { return false };
+        let Phase::Serving(server) = &mut *phase else { return false };
+        let done = catch_unwind(AssertUnwindSafe(|| server.take_audio())).is_ok();
+        if !done {
+            // Its own task ends by it; nobody works with what is half done.
+            *phase = Phase::Over;
+        }
+        done
     }
 }
 
@@ -66,34 +96,84 @@ impl<T: Serve> Future for Life<T> {
 mod tests {
     use super::*;
 
-    struct Countdown(u32);
+    #[derive(Default)]
+    struct Countdown {
+        left: u32,
+        heard: u32,
+        bells: Bells,
+        panics: bool,
+    }
 
     impl Serve for Countdown {
         type End = &'static str;
         type Left = String;
 
+        fn bells(&mut self) -> &mut Bells {
+            &mut self.bells
+        }
+
         fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<&'static str> {
-            if self.0 == 0 {
+            let _ = self.bells.rung(cx);
+            if self.left == 0 {
                 return Poll::Ready("over");
             }
-            self.0 -= 1;
-            cx.waker().wake_by_ref();
+            self.left -= 1;
+            self.bells.rare().wake_by_ref();
             Poll::Pending
+        }
+
+        fn take_audio(&mut self) {
+            assert!(!self.panics, "a fault");
+            self.heard += 1;
         }
 
         async fn finish(self, end: &'static str) -> String {
             tokio::task::yield_now().await;
-            format!("{end} at {}", self.0)
+            format!("{end} at {}, heard {}", self.left, self.heard)
         }
     }
 
     #[tokio::test]
     async fn who_serves_to_the_end_finishes_in_its_own_time() {
-        assert_eq!(Life::new(Countdown(3)).await, "over at 0");
+        let life = Life::new(Countdown { left: 3, ..Countdown::default() });
+        assert_eq!(life.await, "over at 0, heard 0");
+    }
+
+    #[tokio::test]
+    async fn whoever_brings_audio_does_the_work_unless_the_task_is_at_it() {
+        let server = Countdown::default();
+        let alone = server.bells.audio();
+        alone.ring(); // nobody's yet: only a bell
+        let life = Life::new(server);
+        let bell = match &mut *life.0.lock().unwrap() {
+            Phase::Serving(server) => {
+                let bell = server.bells.audio();
+                bell.ring(); // it is at work
+                assert_eq!(server.heard, 0);
+                bell
+            }
+            _ => panic!("it has only begun"),
+        };
+        bell.ring();
+        bell.ring();
+        assert_eq!(life.await, "over at 0, heard 2");
+        bell.ring(); // it is gone
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_the_task_whose_work_it_was_and_no_other() {
+        let mut life = Life::new(Countdown { left: 9, panics: true, ..Countdown::default() });
+        let bell = match &mut *life.0.lock().unwrap() {
+            Phase::Serving(server) => server.bells.audio(),
+            _ => panic!("it has only begun"),
+        };
+        assert!(futures_util::poll!(&mut life).is_pending());
+        bell.ring();
+        assert!(tokio::spawn(life).await.unwrap_err().is_panic());
     }
 
     #[test]
-    fn a_life_is_a_pointer_to_who_lives_it_and_to_nothing_before() {
+    fn a_life_is_a_pointer_to_who_lives_it() {
         use crate::phone::task::PhoneTask;
         assert_eq!(size_of::<Life<PhoneTask>>(), size_of::<usize>());
         assert_eq!(size_of::<Phase<PhoneTask>>(), size_of::<PhoneTask>());

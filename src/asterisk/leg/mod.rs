@@ -86,7 +86,7 @@ pub struct LegContext {
 }
 
 /// One call. What a frame of audio touches is in front, in few lines of memory.
-#[repr(C, align(64))]
+#[repr(C)]
 pub struct Leg<S> {
     bells: Bells,
     wire: Wire<S>,
@@ -322,6 +322,21 @@ where
     type End = LegEnd;
     /// A leg that turned out to be no call.
     type Left = Option<Overheard<S>>;
+
+    fn bells(&mut self) -> &mut Bells {
+        &mut self.bells
+    }
+
+    fn take_audio(&mut self) {
+        let Some(now) = self.audio_from_phone() else { return };
+        let _ = self.wire.poll_write(&mut Context::from_waker(self.bells.socket()));
+        if self.wire.has_failed() {
+            self.bells.socket().wake_by_ref();
+        }
+        if self.poll_nearer_deadline(now).is_ready() {
+            self.bells.rare().wake_by_ref();
+        }
+    }
 
     /// Serves the call to its end.
     fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<LegEnd> {

@@ -49,7 +49,7 @@ use crate::{
 const MAX_PROBES: usize = 8;
 
 /// One logged-in phone. What a frame of audio touches is in front, in few lines of memory.
-#[repr(C, align(64))]
+#[repr(C)]
 pub struct PhoneTask {
     bells: Bells,
     /// `None` while a page that is lost is waited for.
@@ -313,6 +313,20 @@ impl PhoneTask {
 impl Serve for PhoneTask {
     type End = LoginEnd;
     type Left = LoginEnd;
+
+    fn bells(&mut self) -> &mut Bells {
+        &mut self.bells
+    }
+
+    fn take_audio(&mut self) {
+        let Some(wire) = &mut self.wire else { return };
+        if let Some(slot) = self.active.and_then(|at| self.slots.get_mut(at)) {
+            self.audio_waits = slot.audio_to_phone(wire, &self.bells);
+        }
+        if wire.has_failed() {
+            self.bells.socket().wake_by_ref();
+        }
+    }
 
     /// Serves the phone until it is gone.
     fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<LoginEnd> {

@@ -224,8 +224,9 @@ impl Slot {
 
     /// Audio of the phone's.
     pub fn pass_to_call(&mut self, audio: Bytes) {
-        if let Some(line) = &self.audio.line {
-            self.audio.framer.push(audio, |frame| line.from_phone.push(frame));
+        let Audio { line, framer } = &mut self.audio;
+        if let Some(line) = line {
+            framer.push(audio, |frame| line.from_phone.push(frame));
         }
     }
 
