@@ -110,6 +110,11 @@ impl Media {
         });
     }
 
+    /// What was passed on is all that came.
+    pub fn ring_phone(&self) {
+        self.to_phone.ring();
+    }
+
     /// What goes to Asterisk where the phone sends nothing: silence; music while the phone holds the
     /// call, and when it has been lost for a while.
     pub fn fill(&mut self, silence: Bytes, now: Instant) -> Bytes {

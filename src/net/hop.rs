@@ -65,7 +65,8 @@ impl Shared {
 }
 
 impl HopSender {
-    /// Puts a frame in; the oldest makes room. It may have been taken when this returns.
+    /// Puts a frame in; the oldest makes room. Of what comes together, however much, no more is kept
+    /// than [`HOP_FRAMES`]: [`HopSender::ring`] follows on the last.
     pub fn push(&mut self, frame: Bytes) {
         let mut queue = self.shared.queue();
         if queue.frames.len() >= HOP_FRAMES {
@@ -77,7 +78,10 @@ impl HopSender {
             self.takers = queue.takers;
             self.bell.clone_from(&queue.bell);
         }
-        drop(queue);
+    }
+
+    /// Rings for whoever takes. What was pushed may have been taken when this returns.
+    pub fn ring(&self) {
         if let Some(bell) = &self.bell {
             bell.ring();
         }
@@ -157,6 +161,8 @@ mod tests {
         assert_eq!(rx.take(&bells), None);
         assert!(!bells.rung(&nobody).audio());
         tx.push(Bytes::new());
+        assert!(!bells.rung(&nobody).audio(), "more may follow");
+        tx.ring();
         assert!(bells.rung(&nobody).audio());
         rx.clear();
         assert_eq!(rx.waiting(), 0);

@@ -177,23 +177,28 @@ impl PhoneTask {
             return Poll::Pending;
         }
         let mut socket = Context::from_waker(self.bells.socket());
-        loop {
+        let mut came = false;
+        let turn = loop {
             match wire.poll_turn(&mut socket) {
                 Poll::Ready(Turn::Binary(audio)) => {
                     if let Some(slot) = &mut slot {
                         slot.pass_to_call(audio);
+                        came = true;
                     }
                     match &mut self.dialect {
                         Dialect::Plain(plain) => plain.heard(),
                         // One that is reachable again is told of: that is rare.
                         Dialect::V1(v1) if v1.is_reachable() => v1.heard_audio(),
-                        Dialect::V1(_) => return Poll::Ready(Happening::Turn(Turn::Alive)),
+                        Dialect::V1(_) => break Poll::Ready(Turn::Alive),
                     }
                 }
-                Poll::Ready(turn) => return Poll::Ready(Happening::Turn(turn)),
-                Poll::Pending => return Poll::Pending,
+                turn => break turn,
             }
+        };
+        if came && let Some(slot) = slot {
+            slot.ring_call();
         }
+        turn.map(Happening::Turn)
     }
 
     /// What is no audio.

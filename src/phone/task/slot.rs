@@ -230,6 +230,13 @@ impl Slot {
         }
     }
 
+    /// What was passed on is all that came.
+    pub fn ring_call(&self) {
+        if let Some(line) = &self.audio.line {
+            line.from_phone.ring();
+        }
+    }
+
     /// Audio goes out as the socket takes it; what it doesn't take waits in the hop, where the
     /// oldest makes room. True if something may wait there until the socket takes more.
     pub fn audio_to_phone(&mut self, wire: &mut Wire<Io>, bells: &Bells) -> bool {
