@@ -174,8 +174,7 @@ mod tests {
 
     #[test]
     fn a_life_is_a_pointer_to_who_lives_it() {
-        use crate::phone::task::PhoneTask;
-        assert_eq!(size_of::<Life<PhoneTask>>(), size_of::<usize>());
-        assert_eq!(size_of::<Phase<PhoneTask>>(), size_of::<PhoneTask>());
+        assert_eq!(size_of::<Life<Countdown>>(), size_of::<usize>());
+        assert_eq!(size_of::<Phase<Countdown>>(), size_of::<Countdown>());
     }
 }

@@ -1,8 +1,8 @@
 //! Plumbing that both sides share: listening, TLS, one WebSocket with bounded queues, limits.
 //!
 //! Promises: every queue is bounded and every wait under a deadline or a cancel token. Order at
-//! the door: address, TLS, HTTP head, origin, token, 101. One owner a socket, and only the owner
-//! writes.
+//! the door: address, TLS, HTTP head, origin, token, 101. One owner a socket: only the owner
+//! writes, or who does its work under its lock ([`life`]).
 
 pub mod address;
 pub mod bell;
