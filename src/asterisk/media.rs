@@ -42,7 +42,7 @@ pub struct Media {
     /// The phone's audio in frames of the size that Asterisk asked for.
     upward: Framer,
     pub pacer: Pacer,
-    /// Whether the phone holds the call, is mute, or is waited for.
+    /// Whether the phone holds the call or is waited for, and what it is shown of the audio.
     state: Arc<LineState>,
     music: HoldMusic,
     player: Option<Player>,
@@ -111,7 +111,7 @@ impl Media {
     }
 
     /// What was passed on is all that came.
-    pub fn ring_phone(&self) {
+    pub fn ring_phone(&mut self) {
         self.to_phone.ring();
     }
 

@@ -4,9 +4,12 @@
 //! is something again. A hop can be shut: what both ends do with audio then is theirs, and learning
 //! it costs them no place in memory of its own.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    mem,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -46,6 +49,8 @@ pub struct HopSender {
     /// What the queue's bell is, so that it can be rung without the queue in hand.
     bell: Option<AudioBell>,
     takers: u32,
+    /// Something was pushed since it was rung.
+    pushed: bool,
 }
 
 /// Where frames come out.
@@ -55,7 +60,10 @@ pub struct HopReceiver(Arc<Shared>);
 /// One direction of one call.
 pub fn hop() -> (HopSender, HopReceiver) {
     let shared = Arc::<Shared>::default();
-    (HopSender { shared: shared.clone(), bell: None, takers: 0 }, HopReceiver(shared))
+    (
+        HopSender { shared: shared.clone(), bell: None, takers: 0, pushed: false },
+        HopReceiver(shared),
+    )
 }
 
 impl Shared {
@@ -74,15 +82,19 @@ impl HopSender {
             queue.dropped += 1;
         }
         queue.frames.push(frame);
+        self.pushed = true;
         if queue.takers != self.takers {
             self.takers = queue.takers;
             self.bell.clone_from(&queue.bell);
         }
     }
 
-    /// Rings for whoever takes. What was pushed may have been taken when this returns.
-    pub fn ring(&self) {
-        if let Some(bell) = &self.bell {
+    /// Rings for whoever takes, if anything was pushed since. It may have been taken when this
+    /// returns.
+    pub fn ring(&mut self) {
+        if mem::take(&mut self.pushed)
+            && let Some(bell) = &self.bell
+        {
             bell.ring();
         }
     }
@@ -164,6 +176,8 @@ mod tests {
         assert!(!bells.rung(&nobody).audio(), "more may follow");
         tx.ring();
         assert!(bells.rung(&nobody).audio());
+        tx.ring();
+        assert!(!bells.rung(&nobody).audio(), "there is nothing new");
         rx.clear();
         assert_eq!(rx.waiting(), 0);
     }

@@ -39,8 +39,9 @@ pub enum Io {
 /// touched since that socket's own audio came. Only when the kernel takes nothing is tokio asked:
 /// it tries once more, if it doesn't know either, and wakes the task when there is room.
 ///
-/// Such a write costs nothing of a task's budget (`tokio::task::coop`). It needn't: what is written
-/// was read from another socket, which does, or waits in a bounded queue.
+/// Such a write costs nothing of a task's budget (`tokio::task::coop`). Of audio it needn't: what is
+/// written was read from another socket, which does. All else, which may answer what was read here,
+/// a hundred messages at once, costs some of it where it waits (`net/wire`).
 #[derive(Debug)]
 pub struct Tcp(TcpStream);
 

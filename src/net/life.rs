@@ -83,12 +83,14 @@ impl<T: Serve> TakeAudio for Mutex<Phase<T>> {
     fn take_audio(&self) -> bool {
         let Ok(mut phase) = self.try_lock() else { return false };
         let Phase::Serving(server) = &mut *phase else { return false };
-        let done = catch_unwind(AssertUnwindSafe(|| server.take_audio())).is_ok();
-        if !done {
-            // Its own task ends by it; nobody works with what is half done.
-            *phase = Phase::Over;
+        if catch_unwind(AssertUnwindSafe(|| server.take_audio())).is_ok() {
+            return true;
         }
-        done
+        // Its own task ends by it; nobody works with what is half done.
+        let broken = mem::replace(&mut *phase, Phase::Over);
+        drop(phase);
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(broken)));
+        false
     }
 }
 
@@ -170,6 +172,69 @@ mod tests {
         assert!(futures_util::poll!(&mut life).is_pending());
         bell.ring();
         assert!(tokio::spawn(life).await.unwrap_err().is_panic());
+    }
+
+    /// Takes audio until it has accounted for all.
+    struct Listener {
+        bells: Bells,
+        hop: crate::net::hop::HopReceiver,
+        taken: u64,
+        of: u64,
+    }
+
+    impl Listener {
+        fn take(&mut self) -> bool {
+            while self.hop.take(&self.bells).is_some() {
+                self.taken += 1;
+            }
+            self.taken + self.hop.dropped() == self.of
+        }
+    }
+
+    impl Serve for Listener {
+        type End = ();
+        type Left = u64;
+
+        fn bells(&mut self) -> &mut Bells {
+            &mut self.bells
+        }
+
+        fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+            let rung = self.bells.rung(cx);
+            let all = (rung.audio() || rung.rare()) && self.take();
+            if all { Poll::Ready(()) } else { Poll::Pending }
+        }
+
+        fn take_audio(&mut self) {
+            if self.take() {
+                self.bells.rare().wake_by_ref();
+            }
+        }
+
+        async fn finish(self, (): ()) -> u64 {
+            self.taken
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn between_two_threads_no_frame_is_left_lying() {
+        const FRAMES: u64 = 50_000;
+        let (mut sender, hop) = crate::net::hop::hop();
+        let listener = Listener { bells: Bells::default(), hop, taken: 0, of: FRAMES };
+        let listener = tokio::spawn(Life::new(listener));
+        let speaker = tokio::spawn(async move {
+            for n in 0..FRAMES {
+                sender.push(bytes::Bytes::from_static(&[0; 640]));
+                if n % 3 != 0 || n + 1 == FRAMES {
+                    sender.ring();
+                }
+                if n % 16 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+        speaker.await.unwrap();
+        assert!(listener.await.unwrap() > 0);
     }
 
     #[test]

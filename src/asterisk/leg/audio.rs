@@ -33,7 +33,6 @@ where
     /// Passes Asterisk's audio on; what isn't audio is returned.
     pub(super) fn poll_audio_to_phone(&mut self) -> Poll<Turn> {
         let mut socket = Context::from_waker(self.bells.socket());
-        let mut came = false;
         let turn = loop {
             match self.wire.poll_turn(&mut socket) {
                 Poll::Ready(Turn::Binary(audio)) => {
@@ -41,13 +40,12 @@ where
                     if let Some(media) = &mut self.media {
                         media.pass_to_phone(audio);
                         self.step.asterisk_sent();
-                        came = true;
                     }
                 }
                 turn => break turn,
             }
         };
-        if came && let Some(media) = &self.media {
+        if let Some(media) = &mut self.media {
             media.ring_phone();
         }
         turn

@@ -213,8 +213,7 @@ where
                 return Poll::Ready(Happening::Turn(turn));
             }
         } else if came.is_some() {
-            // What it doesn't take now is written when it rings.
-            let _ = self.wire.poll_write(&mut Context::from_waker(self.bells.socket()));
+            self.write_rest();
         }
         match came.or_else(|| self.step.ends_now().then(Instant::now)) {
             Some(now) => self.poll_nearer_deadline(now),
@@ -247,6 +246,14 @@ where
             Happening::Stop => self.drive(Input::End(Ending::DrainTimeout)),
         }
         None
+    }
+
+    /// What the socket hasn't taken at once is written when it rings; a failure shows in its next turn.
+    fn write_rest(&mut self) {
+        let _ = self.wire.poll_write(&mut Context::from_waker(self.bells.socket()));
+        if self.wire.has_failed() {
+            self.bells.socket().wake_by_ref();
+        }
     }
 
     /// What is no audio. Before the wire is asked: whoever floods it uses up what the runtime lets
@@ -329,10 +336,7 @@ where
 
     fn take_audio(&mut self) {
         let Some(now) = self.audio_from_phone() else { return };
-        let _ = self.wire.poll_write(&mut Context::from_waker(self.bells.socket()));
-        if self.wire.has_failed() {
-            self.bells.socket().wake_by_ref();
-        }
+        self.write_rest();
         if self.poll_nearer_deadline(now).is_ready() {
             self.bells.rare().wake_by_ref();
         }

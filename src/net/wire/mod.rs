@@ -1,8 +1,8 @@
 //! One WebSocket with one owner: messages in, messages out, nothing unbounded, nothing that waits
 //! for a slow peer while it should be reading.
 //!
-//! The owner polls [`Wire::poll_turn`] all the time; it reads, and in passing writes what
-//! [`Wire::send`] took. It is cancel-safe: a turn that is dropped loses nothing. Each message is
+//! The owner polls [`Wire::poll_turn`] whenever the socket wakes it, and after [`Wire::send`]; it
+//! reads, and in passing writes what waits. It is cancel-safe: a turn that is dropped loses nothing. Each message is
 //! one frame and one write, because Asterisk notices only one for each readiness, and reads a
 //! frame that has come in part with a channel locked.
 
@@ -16,7 +16,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::coop,
+};
 
 use self::{
     incoming::{End, Incoming},
@@ -115,7 +118,8 @@ where
         }))
     }
 
-    /// Hands a message over for writing; it leaves with the next turn. A message of more than
+    /// Hands a message over for writing; it leaves with the next turn, or [`Wire::poll_write`], which
+    /// the owner owes it. A message of more than
     /// [`OUT_MESSAGES`] in waiting is refused.
     pub fn send(&mut self, message: Message) -> Result<(), Overflow> {
         let this = &mut *self.0;
@@ -250,6 +254,9 @@ where
     }
 
     fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Of the budget that reading takes its share of: a read may bring hundreds of pings, each
+        // of which is answered, and other connections have their turn, too.
+        ready!(coop::poll_proceed(cx)).made_progress();
         let Self { outgoing, keys, stream, is_client, .. } = self;
         let keys = is_client.then_some(keys);
         if self.broken || ready!(outgoing.poll(keys, stream, cx)).is_err() {

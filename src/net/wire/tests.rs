@@ -214,3 +214,37 @@ fn a_queue_for_a_peer_that_takes_nothing_is_bounded() {
     assert_eq!(wire.waiting(), OUT_MESSAGES);
     assert_eq!(wire.poll_turn(&mut cx), Poll::Ready(Turn::Closed(Closed::Stalled)));
 }
+
+#[tokio::test]
+async fn a_flood_of_pings_is_answered_no_further_than_one_task_may_go_in_its_turn() {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+    };
+    const PINGS: usize = 600; // one read
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (server, _) = listener.accept().await.unwrap();
+    let mut wire = Wire::server(crate::net::io::Io::Plain(server.into()), Vec::new(), 1000);
+    client.write_all(&[0x89, 0x80, 1, 2, 3, 4].repeat(PINGS)).await.unwrap();
+    let mut turns = 0;
+    let answered = async {
+        assert_eq!(wire.turn().await, Turn::Alive);
+        tokio::task::yield_now().await;
+        poll_fn(|cx| {
+            while let Poll::Ready(turn) = wire.poll_turn(cx) {
+                assert_eq!(turn, Turn::Alive);
+                turns += 1;
+            }
+            Poll::Ready(())
+        })
+        .await;
+    };
+    answered.await;
+    assert_eq!(turns, PINGS - 1, "reading isn't held up by what is to be answered");
+    drop(wire);
+    let mut pongs = Vec::new();
+    client.read_to_end(&mut pongs).await.unwrap();
+    let pongs = pongs.len() / 2;
+    assert!((1..PINGS / 2).contains(&pongs), "{pongs}");
+}

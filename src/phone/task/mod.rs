@@ -177,13 +177,11 @@ impl PhoneTask {
             return Poll::Pending;
         }
         let mut socket = Context::from_waker(self.bells.socket());
-        let mut came = false;
         let turn = loop {
             match wire.poll_turn(&mut socket) {
                 Poll::Ready(Turn::Binary(audio)) => {
                     if let Some(slot) = &mut slot {
                         slot.pass_to_call(audio);
-                        came = true;
                     }
                     match &mut self.dialect {
                         Dialect::Plain(plain) => plain.heard(),
@@ -195,7 +193,7 @@ impl PhoneTask {
                 turn => break turn,
             }
         };
-        if came && let Some(slot) = slot {
+        if let Some(slot) = slot {
             slot.ring_call();
         }
         turn.map(Happening::Turn)

@@ -231,8 +231,8 @@ impl Slot {
     }
 
     /// What was passed on is all that came.
-    pub fn ring_call(&self) {
-        if let Some(line) = &self.audio.line {
+    pub fn ring_call(&mut self) {
+        if let Some(line) = &mut self.audio.line {
             line.from_phone.ring();
         }
     }
