@@ -234,7 +234,9 @@ mod tests {
             }
         });
         speaker.await.unwrap();
-        assert!(listener.await.unwrap() > 0);
+        // A frame that is left lying would have it listen for ever.
+        let taken = tokio::time::timeout(std::time::Duration::from_secs(60), listener).await;
+        assert!(taken.expect("all frames are accounted for").unwrap() > 0);
     }
 
     #[test]

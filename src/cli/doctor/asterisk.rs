@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::time::timeout;
 
-use super::{Check, judge, own};
+use super::{Check, conf, judge, own};
 use crate::{
     asterisk::{
         ami::{
@@ -228,7 +228,7 @@ impl Look<'_> {
         })
     }
 
-    async fn websocket_client(&mut self) -> Step<Option<Vec<judge::Section>>> {
+    async fn websocket_client(&mut self) -> Step<Option<Vec<conf::Section>>> {
         let answer = self.file("websocket_client.conf").await?;
         if answer.get("Message") == "Config file not found" {
             self.checks.push(Check::fault(
@@ -243,8 +243,8 @@ impl Look<'_> {
             self.checks.push(unseen(WEBSOCKET_CLIENT, &answer));
             return Ok(None);
         }
-        let sections = judge::sections(&answer);
-        self.checks.extend(judge::websocket_client(
+        let sections = conf::sections(&answer);
+        self.checks.extend(conf::websocket_client(
             &sections,
             &self.config.asterisk.addr,
             self.same_machine(),
@@ -263,11 +263,11 @@ impl Look<'_> {
         dial.into_iter().chain(ari).collect()
     }
 
-    fn leading_here(&self, sections: &[judge::Section]) -> Option<String> {
-        let here = |section: &&judge::Section| {
+    fn leading_here(&self, sections: &[conf::Section]) -> Option<String> {
+        let here = |section: &&conf::Section| {
             let uri = section.get("uri");
             uri.is_some_and(|uri| {
-                judge::leads_here(uri, &self.config.asterisk.addr, self.same_machine())
+                conf::leads_here(uri, &self.config.asterisk.addr, self.same_machine())
             })
         };
         sections.iter().find(here).map(|section| section.name.clone())
@@ -295,7 +295,7 @@ impl Look<'_> {
             // Whoever may not read files has been told so.
             return Ok(());
         }
-        let sections = judge::sections(&indications);
+        let sections = conf::sections(&indications);
         let country = sections.iter().find(|s| s.name == "general").and_then(|s| s.get("country"));
         let rings =
             sections.iter().any(|s| Some(s.name.as_str()) == country && s.get("ring").is_some());
@@ -309,7 +309,7 @@ impl Look<'_> {
         Ok(())
     }
 
-    async fn dialplan(&mut self, connections: Option<&[judge::Section]>) -> Step {
+    async fn dialplan(&mut self, connections: Option<&[conf::Section]>) -> Step {
         const CHECK: &str = "dialplan";
         let mut contexts = Vec::new();
         // Only contexts in which something dials this channel.
@@ -330,13 +330,13 @@ impl Look<'_> {
                 self.checks.push(unseen(CHECK, &answer));
                 return Ok(());
             }
-            for context in judge::sections(&answer) {
+            for context in conf::sections(&answer) {
                 if !contexts.contains(&context) {
                     contexts.push(context);
                 }
             }
         }
-        self.checks.extend(judge::dialplan(&contexts, connections));
+        self.checks.extend(conf::dialplan(&contexts, connections));
         Ok(())
     }
 }

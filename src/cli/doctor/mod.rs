@@ -1,12 +1,13 @@
 //! `goastgateway doctor`: looks at everything that has to fit together, and says of each thing that
 //! it is good or what to do.
 //!
-//! `own` looks at this machine's side, `asterisk` asks the manager, `ari` asks ARI, `judge` (pure) says what the
-//! answers mean. Nothing is changed anywhere; the one call that it has Asterisk open leads back to
+//! `own` looks at this machine's side, `asterisk` asks the manager, `ari` asks ARI, `judge` and `conf` (pure)
+//! say what the answers mean. Nothing is changed anywhere; the one call that it has Asterisk open leads back to
 //! this gateway and is hung up there.
 
 mod ari;
 mod asterisk;
+mod conf;
 mod judge;
 mod own;
 

@@ -2,9 +2,9 @@
 //! for a slow peer while it should be reading.
 //!
 //! The owner polls [`Wire::poll_turn`] whenever the socket wakes it, and after [`Wire::send`]; it
-//! reads, and in passing writes what waits. It is cancel-safe: a turn that is dropped loses nothing. Each message is
-//! one frame and one write, because Asterisk notices only one for each readiness, and reads a
-//! frame that has come in part with a channel locked.
+//! reads, and in passing writes what waits. It is cancel-safe: a turn that is dropped loses nothing.
+//! Each message is one frame and one write, because Asterisk notices only one for each readiness,
+//! and reads a frame that has come in part with a channel locked.
 
 mod incoming;
 mod outgoing;
