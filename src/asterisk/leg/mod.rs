@@ -207,17 +207,28 @@ where
         {
             return Poll::Ready(happening);
         }
-        let came = if rung.audio() { self.audio_from_phone() } else { None };
-        if rung.socket() || self.wire.has_failed() {
-            if let Poll::Ready(turn) = self.poll_audio_to_phone() {
-                return Poll::Ready(Happening::Turn(turn));
-            }
-        } else if came.is_some() {
-            self.write_rest();
+        if rung.audio() {
+            self.pass_audio_from_phone();
         }
-        match came.or_else(|| self.step.ends_now().then(Instant::now)) {
-            Some(now) => self.poll_nearer_deadline(now),
-            None => Poll::Pending,
+        if (rung.socket() || self.wire.has_failed())
+            && let Poll::Ready(turn) = self.poll_audio_to_phone()
+        {
+            return Poll::Ready(Happening::Turn(turn));
+        }
+        if self.step.ends_now() { self.poll_nearer_deadline(Instant::now()) } else { Poll::Pending }
+    }
+
+    /// What the phone has brought goes through the pacer to Asterisk. What the socket doesn't take at
+    /// once is written when it rings, a failure shows in its next turn, and the time that the pacer
+    /// wants, if it has come, is what is rare.
+    fn pass_audio_from_phone(&mut self) {
+        let Some(now) = self.audio_from_phone() else { return };
+        let _ = self.wire.poll_write(&mut Context::from_waker(self.bells.socket()));
+        if self.wire.has_failed() {
+            self.bells.socket().wake_by_ref();
+        }
+        if self.poll_nearer_deadline(now).is_ready() {
+            self.bells.rare().wake_by_ref();
         }
     }
 
@@ -246,14 +257,6 @@ where
             Happening::Stop => self.drive(Input::End(Ending::DrainTimeout)),
         }
         None
-    }
-
-    /// What the socket hasn't taken at once is written when it rings; a failure shows in its next turn.
-    fn write_rest(&mut self) {
-        let _ = self.wire.poll_write(&mut Context::from_waker(self.bells.socket()));
-        if self.wire.has_failed() {
-            self.bells.socket().wake_by_ref();
-        }
     }
 
     /// What is no audio. Before the wire is asked: whoever floods it uses up what the runtime lets
@@ -335,11 +338,7 @@ where
     }
 
     fn take_audio(&mut self) {
-        let Some(now) = self.audio_from_phone() else { return };
-        self.write_rest();
-        if self.poll_nearer_deadline(now).is_ready() {
-            self.bells.rare().wake_by_ref();
-        }
+        self.pass_audio_from_phone();
     }
 
     /// Serves the call to its end.

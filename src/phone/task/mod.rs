@@ -166,13 +166,11 @@ impl PhoneTask {
         {
             return Poll::Ready(happening);
         }
+        if rung.audio() || (rung.socket() && self.audio_waits) {
+            self.take_audio();
+        }
         let Some(wire) = &mut self.wire else { return Poll::Pending };
         let mut slot = self.active.and_then(|at| self.slots.get_mut(at));
-        if (rung.audio() || (rung.socket() && self.audio_waits))
-            && let Some(slot) = &mut slot
-        {
-            self.audio_waits = slot.audio_to_phone(wire, &self.bells);
-        }
         if !rung.socket() && !wire.has_failed() {
             return Poll::Pending;
         }
