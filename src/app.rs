@@ -121,6 +121,7 @@ pub async fn run_with(
     if let Some(recordings) = recordings {
         exchange.taps.open_recorder(&recordings);
     }
+    let close_reactors = open_reactors(&config, &exchange).drop_guard();
     let calls = TaskTracker::new();
     let phones = TaskTracker::new();
     let end_calls = CancellationToken::new();
@@ -175,8 +176,23 @@ pub async fn run_with(
     house.close_doors.cancel();
     house.doors.close();
     let _ = timeout(GOODBYE_TIME, house.doors.wait()).await;
+    drop(close_reactors);
     records.stop().await;
     info!("stopped");
+}
+
+/// As many as threads; without them the runtime does all.
+fn open_reactors(config: &SharedConfig, exchange: &Exchange) -> CancellationToken {
+    let close = CancellationToken::new();
+    match exchange.reactors.open(config.load().worker_threads) {
+        Ok(reactors) => {
+            for reactor in reactors {
+                tokio::spawn(reactor.clone().run(close.clone()));
+            }
+        }
+        Err(error) => warn!("calls cost a little more: {error}"),
+    }
+    close
 }
 
 /// Streaming profiles that an earlier run was given.

@@ -141,6 +141,14 @@ impl Serve for CallTask {
         self.leg.take_audio();
     }
 
+    fn touch(&self) {
+        self.leg.touch();
+    }
+
+    fn take_socket(&mut self, ended: bool) {
+        self.leg.take_socket(ended);
+    }
+
     async fn finish(self, end: LegEnd) {
         let Self { leg, taps, place } = self;
         if let Some((wire, ear)) = leg.finish(end).await {

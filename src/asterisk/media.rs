@@ -70,7 +70,8 @@ impl Media {
             passed_down: 0,
             tap: None,
         };
-        (media, AudioLine { to_phone: phone_in, from_phone: phone_out, state })
+        let line = AudioLine { to_phone: phone_in, from_phone: phone_out, state, reactor: None };
+        (media, line)
     }
 
     /// Takes what the phone's task has passed on; tells when, if there was anything. The clock is
@@ -108,6 +109,12 @@ impl Media {
             }
             to_phone.push(frame);
         });
+    }
+
+    /// Looks at what the next frame touches.
+    pub fn touch(&self) {
+        std::hint::black_box((self.passed_down, &self.downward));
+        self.to_phone.touch();
     }
 
     /// What was passed on is all that came.

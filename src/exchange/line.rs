@@ -27,6 +27,7 @@ use crate::{
         io::Io,
         latest::Reader,
         mailbox,
+        reactor::Reactor,
         wire::Wire,
     },
     report::time::Utc,
@@ -140,6 +141,8 @@ pub struct AudioLine {
     pub to_phone: HopReceiver,
     pub from_phone: HopSender,
     pub state: Arc<LineState>,
+    /// Who tells the call of its socket, and had better tell the phone of its own, too.
+    pub reactor: Option<Arc<Reactor>>,
 }
 
 impl AudioLine {

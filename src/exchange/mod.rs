@@ -36,7 +36,7 @@ use crate::{
         resume::ResumeId,
         ring::{RingHandle, Ringing},
     },
-    net::mailbox,
+    net::{mailbox, reactor::Reactors},
     report::{feed::Feed, metrics::Metrics, time::Utc},
     tap::Taps,
 };
@@ -107,6 +107,8 @@ pub struct Exchange {
     pub desk: Desk,
     /// Whoever listens to calls.
     pub taps: Arc<Taps>,
+    /// Who tells calls of their sockets.
+    pub reactors: Reactors,
 }
 
 /// A login, for as long as it holds its extension; dropping it logs out.
@@ -138,6 +140,7 @@ impl Exchange {
             calls: Calls::default(),
             desk: Desk::default(),
             taps: Taps::new(),
+            reactors: Reactors::default(),
         })
     }
 

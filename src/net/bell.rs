@@ -15,6 +15,8 @@ use std::{
     task::{Context, Wake, Waker},
 };
 
+use super::reactor::Who;
+
 /// The mailbox, the timer, the tokens: what is no audio.
 const RARE: u8 = 1;
 /// The task's socket can be read, or takes more.
@@ -30,24 +32,31 @@ pub struct Bells {
     task: Waker,
     socket: Waker,
     rare: Waker,
-    whose: Option<Weak<dyn TakeAudio>>,
+    whose: Option<Weak<dyn Servant>>,
 }
 
 /// What has rung since it was last asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rung(u8);
 
-/// Whose work can be done by whoever brings audio.
-pub trait TakeAudio: Send + Sync {
-    /// Does it, unless its owner is at work; false if it isn't done.
+/// Whose work can be done by whoever brings what it would be woken for.
+pub trait Servant: Send + Sync {
+    /// Takes the audio, unless its owner is at work; false if it isn't done.
     fn take_audio(&self) -> bool;
+
+    /// Asks its socket, of which the kernel has told something, in the same way. Whether the peer says
+    /// no more is `ended`.
+    fn take_socket(&self, ended: bool) -> bool;
+
+    /// Looks at what it will need first, so that it is near when its turn comes.
+    fn touch(&self);
 }
 
 /// Rings for audio.
 #[derive(Clone)]
 pub struct AudioBell {
     shared: Arc<Shared>,
-    whose: Option<Weak<dyn TakeAudio>>,
+    whose: Option<Weak<dyn Servant>>,
 }
 
 /// As a waker, it rings for the socket: of the three the one that is woken most often as a waker.
@@ -98,8 +107,14 @@ impl Bells {
         &self.socket
     }
 
+    /// Whom a reactor tells of the task's socket.
+    pub fn who(&self) -> Option<Who> {
+        let servant = self.whose.clone()?;
+        Some(Who { servant, socket: self.socket.clone() })
+    }
+
     /// Whoever rings for audio from now on does the work of this task.
-    pub fn belong_to(&mut self, whose: Weak<dyn TakeAudio>) {
+    pub fn belong_to(&mut self, whose: Weak<dyn Servant>) {
         self.whose = Some(whose);
     }
 
@@ -130,6 +145,11 @@ impl Rung {
 }
 
 impl AudioBell {
+    /// Looks at whose work ringing does.
+    pub fn touch(&self) -> usize {
+        self.whose.as_ref().map_or(0, Weak::strong_count)
+    }
+
     /// There is audio. It may have been taken when this returns, so nothing may be held that it takes.
     pub fn ring(&self) {
         let taken = self.whose.as_ref().and_then(Weak::upgrade).is_some_and(|w| w.take_audio());

@@ -12,11 +12,7 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::{
-    io::{Io, Tcp},
-    sealed::Sealed,
-    upgrade::Body,
-};
+use super::{io::Io, sealed::Sealed, tcp::Tcp, upgrade::Body};
 use crate::config::TlsIdentity;
 
 /// The head of a request: a token of 8 KiB and then some.

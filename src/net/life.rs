@@ -6,7 +6,7 @@
 //! needs. What is done at the end, in its own time, is a future as any other.
 //!
 //! Whoever brings audio for a task that isn't at work just then does that part of its work itself,
-//! at once ([`TakeAudio`]): to wake the task, and to find all its places in memory again when its turn
+//! at once ([`Servant`]): to wake the task, and to find all its places in memory again when its turn
 //! has come, would cost more than the work. Promises: that never waits for the other task, and a panic
 //! in it ends the task whose work it was, and no other.
 
@@ -19,7 +19,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use super::bell::{Bells, TakeAudio};
+use super::bell::{Bells, Servant};
 
 /// Who serves.
 pub trait Serve: Unpin + Send + 'static {
@@ -36,6 +36,12 @@ pub trait Serve: Unpin + Send + 'static {
     /// Does what its audio bell would wake it for, and rings its other bells for what follows.
     fn take_audio(&mut self);
 
+    /// Does what its socket bell would wake it for, in the same way; `ended` if the peer says no more.
+    fn take_socket(&mut self, ended: bool);
+
+    /// Looks at what the next frame touches.
+    fn touch(&self) {}
+
     /// What is still to be done when it serves no longer.
     fn finish(self, end: Self::End) -> impl Future<Output = Self::Left> + Send + 'static;
 }
@@ -43,6 +49,7 @@ pub trait Serve: Unpin + Send + 'static {
 /// The task.
 pub struct Life<T: Serve>(Arc<Mutex<Phase<T>>>);
 
+#[repr(C, u8)] // what is asked first comes first
 enum Phase<T: Serve> {
     Serving(T),
     Finishing(Pin<Box<dyn Future<Output = T::Left> + Send>>),
@@ -79,19 +86,36 @@ impl<T: Serve> Future for Life<T> {
     }
 }
 
-impl<T: Serve> TakeAudio for Mutex<Phase<T>> {
+impl<T: Serve> Servant for Mutex<Phase<T>> {
     fn take_audio(&self) -> bool {
-        let Ok(mut phase) = self.try_lock() else { return false };
-        let Phase::Serving(server) = &mut *phase else { return false };
-        if catch_unwind(AssertUnwindSafe(|| server.take_audio())).is_ok() {
-            return true;
-        }
-        // Its own task ends by it; nobody works with what is half done.
-        let broken = mem::replace(&mut *phase, Phase::Over);
-        drop(phase);
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(broken)));
-        false
+        work(self, T::take_audio)
     }
+
+    fn take_socket(&self, ended: bool) -> bool {
+        work(self, |server| server.take_socket(ended))
+    }
+
+    fn touch(&self) {
+        if let Ok(phase) = self.try_lock()
+            && let Phase::Serving(server) = &*phase
+        {
+            server.touch();
+        }
+    }
+}
+
+/// Does some of a task's work, unless it is at it itself.
+fn work<T: Serve>(whose: &Mutex<Phase<T>>, what: impl FnOnce(&mut T)) -> bool {
+    let Ok(mut phase) = whose.try_lock() else { return false };
+    let Phase::Serving(server) = &mut *phase else { return false };
+    if catch_unwind(AssertUnwindSafe(|| what(server))).is_ok() {
+        return true;
+    }
+    // Its own task ends by it; nobody works with what is half done.
+    let broken = mem::replace(&mut *phase, Phase::Over);
+    drop(phase);
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(broken)));
+    false
 }
 
 #[cfg(test)]
@@ -128,6 +152,8 @@ mod tests {
             assert!(!self.panics, "a fault");
             self.heard += 1;
         }
+
+        fn take_socket(&mut self, _ended: bool) {}
 
         async fn finish(self, end: &'static str) -> String {
             tokio::task::yield_now().await;
@@ -211,6 +237,8 @@ mod tests {
             }
         }
 
+        fn take_socket(&mut self, _ended: bool) {}
+
         async fn finish(self, (): ()) -> u64 {
             self.taken
         }
@@ -242,6 +270,7 @@ mod tests {
     #[test]
     fn a_life_is_a_pointer_to_who_lives_it() {
         assert_eq!(size_of::<Life<Countdown>>(), size_of::<usize>());
-        assert_eq!(size_of::<Phase<Countdown>>(), size_of::<Countdown>());
+        // What phase it is in lies in front of what serves, not somewhere in it.
+        assert_eq!(size_of::<Phase<Countdown>>(), size_of::<Countdown>() + align_of::<Countdown>());
     }
 }

@@ -104,6 +104,20 @@ where
         }
     }
 
+    /// Looks at what the next frame touches.
+    pub fn touch(&self) {
+        std::hint::black_box((
+            self.over,
+            self.session.wants_write(),
+            self.session.is_handshaking(),
+        ));
+    }
+
+    /// What it runs over.
+    pub fn stream_mut(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
     fn pending(&mut self) -> &mut Pending {
         self.pending.get_or_insert_default()
     }

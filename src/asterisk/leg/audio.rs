@@ -2,13 +2,11 @@
 
 use std::{
     cell::RefCell,
+    sync::Arc,
     task::{Context, Poll},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::Instant,
-};
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::{FRAMES_WAITING, Leg};
@@ -16,7 +14,11 @@ use crate::{
     asterisk::{media::Media, message::Command, tapped},
     call::{Extension, RingId, record::Direction},
     media::pacer,
-    net::wire::{Message, Turn},
+    net::{
+        reactor::Reactor,
+        tcp::Seatable,
+        wire::{Message, Turn},
+    },
     tap::TapLine,
 };
 
@@ -26,10 +28,14 @@ thread_local! {
     static ACTIONS: RefCell<Vec<pacer::Action>> = const { RefCell::new(Vec::new()) };
 }
 
-impl<S> Leg<S>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+impl<S: Seatable> Leg<S> {
+    /// The socket has audio from now on, and is told of by the shortest way.
+    fn sit(&mut self) -> Option<Arc<Reactor>> {
+        let reactor = self.context.exchange.reactors.emptiest()?;
+        self.wire.sit(reactor, self.bells.who()?);
+        Some(reactor.clone())
+    }
+
     /// Passes Asterisk's audio on; what isn't audio is returned.
     pub(super) fn poll_audio_to_phone(&mut self) -> Poll<Turn> {
         let mut socket = Context::from_waker(self.bells.socket());
@@ -114,12 +120,14 @@ where
 
     pub(super) fn join(&mut self, ring: RingId, now: Instant) {
         self.hunting = None;
+        let reactor = self.sit();
         let Some(ringing) = self.rings.get_mut(&ring) else { return };
         if let Some(login) = self.answering.take() {
             ringing.keep(login);
         }
         let music = self.context.config.calls.hold_music.clone();
-        let (mut media, line) = Media::new(self.frame_bytes, music, now.into_std());
+        let (mut media, mut line) = Media::new(self.frame_bytes, music, now.into_std());
+        line.reactor = reactor;
         ringing.connect(line);
         let ext = ringing.ext.clone();
         if self.far.direction == Direction::In {

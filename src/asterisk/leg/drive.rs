@@ -2,10 +2,7 @@
 
 use std::collections::VecDeque;
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::Instant,
-};
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::{AMI_TIME, HANGUP_TIME, Leg};
@@ -18,12 +15,10 @@ use crate::{
         machine::{Input, Output},
     },
     exchange::line::Stopped,
+    net::tcp::Seatable,
 };
 
-impl<S> Leg<S>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+impl<S: Seatable> Leg<S> {
     /// Gives the call an input and carries out all that follows.
     pub(super) fn drive(&mut self, input: Input) {
         let now = Instant::now();

@@ -2,10 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::Instant,
-};
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::{HANGUP_TIME, Leg};
@@ -31,15 +28,12 @@ use crate::{
         align::Lane,
         frame::{self, FORMAT},
     },
-    net::{liveness::PING_EVERY, wire::Closed},
+    net::{liveness::PING_EVERY, tcp::Seatable, wire::Closed},
     report::time::Utc,
     tap::channel,
 };
 
-impl<S> Leg<S>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+impl<S: Seatable> Leg<S> {
     pub(super) fn text(&mut self, text: &str) {
         self.liveness.heard();
         let event = match parse(text) {

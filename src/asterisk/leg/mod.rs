@@ -20,10 +20,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tracing::warn;
 
@@ -54,6 +51,7 @@ use crate::{
         life::Serve,
         liveness::{Liveness, PING_EVERY},
         mailbox,
+        tcp::{Ask, Seatable},
         timer::Timer,
         wire::{Closed, Message, Turn, Wire},
     },
@@ -91,6 +89,8 @@ pub struct Leg<S> {
     bells: Bells,
     wire: Wire<S>,
     step: Step,
+    /// What came from the socket is for the task itself, which asks the socket for more afterwards.
+    turn: Option<Box<Turn>>,
     liveness: Liveness,
     media: Option<Media>,
     timer: Timer,
@@ -157,10 +157,7 @@ pub enum LegEnd {
     Ear(Arc<Ear>),
 }
 
-impl<S> Leg<S>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+impl<S: Seatable> Leg<S> {
     pub fn new(wire: Wire<S>, id: CallId, context: LegContext) -> Self {
         let now = Instant::now();
         let first_message = now + context.config.limits.first_message_timeout;
@@ -168,6 +165,7 @@ where
             bells: Bells::default(),
             wire,
             step: Step::default(),
+            turn: None,
             liveness: Liveness::default(),
             media: None,
             timer: Timer::new(first_message),
@@ -203,6 +201,11 @@ where
     fn poll_happening(&mut self, cx: &Context<'_>) -> Poll<Happening> {
         let rung = self.bells.rung(cx);
         if rung.rare()
+            && let Some(turn) = self.turn.take()
+        {
+            return Poll::Ready(Happening::Turn(*turn));
+        }
+        if rung.rare()
             && let Poll::Ready(happening) = self.poll_rare()
         {
             return Poll::Ready(happening);
@@ -210,10 +213,11 @@ where
         if rung.audio() {
             self.pass_audio_from_phone();
         }
-        if (rung.socket() || self.wire.has_failed())
-            && let Poll::Ready(turn) = self.poll_audio_to_phone()
-        {
-            return Poll::Ready(Happening::Turn(turn));
+        if rung.socket() || self.wire.has_failed() {
+            self.wire.ask(Ask::UntilEmpty);
+            if let Poll::Ready(turn) = self.poll_audio_to_phone() {
+                return Poll::Ready(Happening::Turn(turn));
+            }
         }
         if self.step.ends_now() { self.poll_nearer_deadline(Instant::now()) } else { Poll::Pending }
     }
@@ -325,10 +329,7 @@ where
     }
 }
 
-impl<S> Serve for Leg<S>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+impl<S: Seatable> Serve for Leg<S> {
     type End = LegEnd;
     /// A leg that turned out to be no call.
     type Left = Option<Overheard<S>>;
@@ -339,6 +340,27 @@ where
 
     fn take_audio(&mut self) {
         self.pass_audio_from_phone();
+    }
+
+    fn touch(&self) {
+        if let Some(media) = &self.media {
+            media.touch();
+        }
+        self.wire.touch();
+    }
+
+    fn take_socket(&mut self, ended: bool) {
+        if self.turn.is_some() {
+            return;
+        }
+        self.wire.ask(Ask::told(ended));
+        if let Poll::Ready(turn) = self.poll_audio_to_phone() {
+            self.turn = Some(Box::new(turn));
+            self.bells.rare().wake_by_ref();
+        }
+        if self.step.ends_now() && self.poll_nearer_deadline(Instant::now()).is_ready() {
+            self.bells.rare().wake_by_ref();
+        }
     }
 
     /// Serves the call to its end.
@@ -357,13 +379,17 @@ where
     /// Serves Asterisk's socket to its close.
     async fn finish(mut self, end: LegEnd) -> Option<Overheard<S>> {
         match end {
-            LegEnd::Ear(ear) => return Some((self.wire, ear)),
+            LegEnd::Ear(ear) => {
+                self.wire.stand();
+                return Some((self.wire, ear));
+            }
             LegEnd::Closed(closed) => {
                 let _ = timeout(REASON_TIME, self.reason()).await;
                 self.asterisk_closed(closed);
             }
             LegEnd::Over => {}
         }
+        self.wire.stand();
         self.wire.close(1000, "").await;
         None
     }

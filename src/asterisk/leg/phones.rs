@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::Instant,
-};
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::Leg;
@@ -17,12 +14,10 @@ use crate::{
         machine::Input,
     },
     exchange::line::CallEvent,
+    net::tcp::Seatable,
 };
 
-impl<S> Leg<S>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+impl<S: Seatable> Leg<S> {
     pub(super) fn phone(&mut self, event: CallEvent) {
         match event {
             CallEvent::Answered(ring, login) => {

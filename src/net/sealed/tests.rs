@@ -9,7 +9,8 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::*;
 use crate::net::{
-    io::{Io, Tcp, tests::narrow_pair},
+    io::Io,
+    tcp::{Tcp, tests::narrow_pair},
     wire::{Message, Turn, Wire},
 };
 

@@ -11,6 +11,8 @@ mod outgoing;
 
 use std::{
     future::poll_fn,
+    hint::black_box,
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
@@ -25,7 +27,11 @@ use self::{
     incoming::{End, Incoming},
     outgoing::{Keys, Outgoing},
 };
-use super::ws::{Decoder, Farewell, Peer};
+use super::{
+    reactor::{Reactor, Who},
+    tcp::{Ask, Seatable},
+    ws::{Decoder, Farewell, Peer},
+};
 
 pub use super::ws::Message;
 
@@ -185,6 +191,29 @@ where
             }
         });
         let _ = tokio::time::timeout(CLOSE_TIME, goodbye).await;
+    }
+}
+
+impl<S: Seatable> Wire<S> {
+    /// From now on `reactor` tells `who` of the socket.
+    pub fn sit(&mut self, reactor: &Arc<Reactor>, who: Who) {
+        self.0.stream.sit(reactor, who);
+    }
+
+    /// The runtime tells of the socket again: what it is polled with is woken.
+    pub fn stand(&mut self) {
+        self.0.stream.stand();
+    }
+
+    /// Looks at what the next frame touches.
+    pub fn touch(&self) {
+        black_box(self.0.waits);
+        self.0.stream.touch();
+    }
+
+    /// How the socket is asked from now on, where a reactor tells of it.
+    pub fn ask(&mut self, how: Ask) {
+        self.0.stream.ask(how);
     }
 }
 

@@ -54,7 +54,8 @@ impl PhoneTask {
         let before = self.wire.replace(wire);
         let places_before = self.places.replace(places);
         info!(ext = %self.registration.ext, login = self.registration.login.0, "phone is back");
-        if let Some(before) = before {
+        if let Some(mut before) = before {
+            before.stand();
             // A goodbye may take a second; audio doesn't wait for it.
             tokio::spawn(async move {
                 before.close(close::REPLACED, "resumed on another connection").await;
@@ -68,6 +69,7 @@ impl PhoneTask {
                 slot.waits_for_nothing();
             }
         }
+        self.sit();
         self.set_standing(Standing::Reachable);
         self.set_call_waiting(call_waiting);
         self.welcome(true);

@@ -19,6 +19,7 @@ impl PhoneTask {
                 let (key, line) = *connected;
                 if let Some(slot) = self.slots.iter_mut().find(|slot| slot.key() == key) {
                     slot.join(line, self.wire.is_none());
+                    self.sit();
                     self.input(Input::Joined(key));
                     self.said_joined(key.call);
                 }

@@ -40,6 +40,7 @@ use crate::{
         io::Io,
         life::Serve,
         mailbox,
+        tcp::Ask,
         timer::{Timer, next_turn},
         wire::{Closed, Message, Turn, Wire},
     },
@@ -54,6 +55,8 @@ pub struct PhoneTask {
     bells: Bells,
     /// `None` while a page that is lost is waited for.
     wire: Option<Wire<Io>>,
+    /// What came from the socket is for the task itself, which asks the socket for more afterwards.
+    turn: Option<Box<Turn>>,
     /// The slot that the phone's audio belongs to.
     active: Option<usize>,
     /// A slot for each call of the session's.
@@ -128,6 +131,7 @@ impl PhoneTask {
         Self {
             bells: Bells::default(),
             wire: Some(wire),
+            turn: None,
             active: None,
             slots: Vec::new(),
             dialect,
@@ -161,19 +165,29 @@ impl PhoneTask {
     /// all that it had was taken, and from then on it rings.
     fn poll_happening(&mut self, cx: &Context<'_>) -> Poll<Happening> {
         let rung = self.bells.rung(cx);
-        if rung.rare()
-            && let Poll::Ready(happening) = self.poll_rare()
-        {
-            return Poll::Ready(happening);
+        if rung.rare() {
+            if let Some(turn) = self.turn.take() {
+                return Poll::Ready(Happening::Turn(*turn));
+            }
+            if let Poll::Ready(happening) = self.poll_rare() {
+                return Poll::Ready(happening);
+            }
         }
         if rung.audio() || (rung.socket() && self.audio_waits) {
             self.take_audio();
         }
         let Some(wire) = &mut self.wire else { return Poll::Pending };
-        let mut slot = self.active.and_then(|at| self.slots.get_mut(at));
         if !rung.socket() && !wire.has_failed() {
             return Poll::Pending;
         }
+        wire.ask(Ask::UntilEmpty);
+        self.poll_socket().map(Happening::Turn)
+    }
+
+    /// Passes the phone's audio on; what isn't audio is returned.
+    fn poll_socket(&mut self) -> Poll<Turn> {
+        let Some(wire) = &mut self.wire else { return Poll::Pending };
+        let mut slot = self.active.and_then(|at| self.slots.get_mut(at));
         let mut socket = Context::from_waker(self.bells.socket());
         let turn = loop {
             match wire.poll_turn(&mut socket) {
@@ -194,7 +208,17 @@ impl PhoneTask {
         if let Some(slot) = slot {
             slot.ring_call();
         }
-        turn.map(Happening::Turn)
+        turn
+    }
+
+    /// The phone's socket is told of by the one who tells its call of its own.
+    pub(super) fn sit(&mut self) {
+        let line = self.slots.iter().find_map(|slot| slot.line());
+        let reactor = line.and_then(|line| line.reactor.as_ref());
+        if let (Some(reactor), Some(wire), Some(who)) = (reactor, &mut self.wire, self.bells.who())
+        {
+            wire.sit(reactor, who);
+        }
     }
 
     /// What is no audio.
@@ -329,6 +353,34 @@ impl Serve for PhoneTask {
         }
     }
 
+    fn touch(&self) {
+        if let Dialect::V1(v1) = &self.dialect {
+            std::hint::black_box(v1.is_reachable());
+        }
+        if let Some(slot) = self.active.and_then(|at| self.slots.get(at)) {
+            slot.touch();
+        }
+        if let Some(wire) = &self.wire {
+            wire.touch();
+        }
+    }
+
+    fn take_socket(&mut self, ended: bool) {
+        if self.turn.is_some() {
+            return;
+        }
+        if let Some(wire) = &mut self.wire {
+            wire.ask(Ask::told(ended));
+        }
+        if self.audio_waits {
+            self.take_audio();
+        }
+        if let Poll::Ready(turn) = self.poll_socket() {
+            self.turn = Some(Box::new(turn));
+            self.bells.rare().wake_by_ref();
+        }
+    }
+
     /// Serves the phone until it is gone.
     fn poll_serve(&mut self, cx: &mut Context<'_>) -> Poll<LoginEnd> {
         if !self.begun {
@@ -368,9 +420,10 @@ impl Serve for PhoneTask {
         // The extension is free and every call is told before the goodbye, which may take a second;
         // a call that rang in this very moment waits in the mailbox.
         drop((registration, commands, slots));
-        if let Some(wire) = wire
+        if let Some(mut wire) = wire
             && let Some((code, reason)) = back::close_code(end, is_v1)
         {
+            wire.stand();
             wire.close(code, reason).await;
         }
         drop(places);

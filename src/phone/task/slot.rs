@@ -230,6 +230,13 @@ impl Slot {
         }
     }
 
+    /// Looks at what the next frame touches.
+    pub fn touch(&self) {
+        if let Some(line) = &self.audio.line {
+            line.from_phone.touch();
+        }
+    }
+
     /// What was passed on is all that came.
     pub fn ring_call(&mut self) {
         if let Some(line) = &mut self.audio.line {
