@@ -145,8 +145,8 @@ impl Serve for CallTask {
         self.leg.touch();
     }
 
-    fn take_socket(&mut self, ended: bool) {
-        self.leg.take_socket(ended);
+    fn take_socket(&mut self) {
+        self.leg.take_socket();
     }
 
     async fn finish(self, end: LegEnd) {

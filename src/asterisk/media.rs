@@ -113,7 +113,7 @@ impl Media {
 
     /// Looks at what the next frame touches.
     pub fn touch(&self) {
-        std::hint::black_box((self.passed_down, &self.downward));
+        std::hint::black_box(self.passed_down);
         self.to_phone.touch();
     }
 

@@ -44,9 +44,8 @@ pub trait Servant: Send + Sync {
     /// Takes the audio, unless its owner is at work; false if it isn't done.
     fn take_audio(&self) -> bool;
 
-    /// Asks its socket, of which the kernel has told something, in the same way. Whether the peer says
-    /// no more is `ended`.
-    fn take_socket(&self, ended: bool) -> bool;
+    /// Takes the audio that its socket has, of which the kernel has told something, in the same way.
+    fn take_socket(&self) -> bool;
 
     /// Looks at what it will need first, so that it is near when its turn comes.
     fn touch(&self);

@@ -53,6 +53,15 @@ impl Seatable for Io {
         }
     }
 
+    fn leaves_some(&self) -> bool {
+        match self {
+            Io::Plain(s) => s.leaves_some(),
+            Io::Tls(s) => s.stream().leaves_some(),
+            #[cfg(test)]
+            Io::Memory(_) => false,
+        }
+    }
+
     fn ask(&mut self, how: Ask) {
         match self {
             Io::Plain(s) => s.ask(how),

@@ -36,8 +36,8 @@ pub trait Serve: Unpin + Send + 'static {
     /// Does what its audio bell would wake it for, and rings its other bells for what follows.
     fn take_audio(&mut self);
 
-    /// Does what its socket bell would wake it for, in the same way; `ended` if the peer says no more.
-    fn take_socket(&mut self, ended: bool);
+    /// Does what its socket bell would wake it for, as far as that is audio, in the same way.
+    fn take_socket(&mut self);
 
     /// Looks at what the next frame touches.
     fn touch(&self) {}
@@ -70,7 +70,7 @@ impl<T: Serve> Future for Life<T> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Left> {
-        // Waited for at most while another thread does what a frame takes.
+        // Waited for at most while another thread does what a handful of frames takes.
         let phase = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Phase::Serving(server) = phase {
             let end = ready!(server.poll_serve(cx));
@@ -91,8 +91,8 @@ impl<T: Serve> Servant for Mutex<Phase<T>> {
         work(self, T::take_audio)
     }
 
-    fn take_socket(&self, ended: bool) -> bool {
-        work(self, |server| server.take_socket(ended))
+    fn take_socket(&self) -> bool {
+        work(self, T::take_socket)
     }
 
     fn touch(&self) {
@@ -111,10 +111,13 @@ fn work<T: Serve>(whose: &Mutex<Phase<T>>, what: impl FnOnce(&mut T)) -> bool {
     if catch_unwind(AssertUnwindSafe(|| what(server))).is_ok() {
         return true;
     }
-    // Its own task ends by it; nobody works with what is half done.
-    let broken = mem::replace(&mut *phase, Phase::Over);
+    // Its own task ends by it, and nobody works with what is half done: all that could still ring for the
+    // task may be gone with it.
+    let Phase::Serving(mut broken) = mem::replace(&mut *phase, Phase::Over) else { return false };
     drop(phase);
+    let task = broken.bells().rare().clone();
     let _ = catch_unwind(AssertUnwindSafe(|| drop(broken)));
+    task.wake();
     false
 }
 
@@ -128,6 +131,8 @@ mod tests {
         heard: u32,
         bells: Bells,
         panics: bool,
+        /// Waits for somebody to ring.
+        sleeps: bool,
     }
 
     impl Serve for Countdown {
@@ -143,6 +148,9 @@ mod tests {
             if self.left == 0 {
                 return Poll::Ready("over");
             }
+            if self.sleeps {
+                return Poll::Pending;
+            }
             self.left -= 1;
             self.bells.rare().wake_by_ref();
             Poll::Pending
@@ -153,7 +161,9 @@ mod tests {
             self.heard += 1;
         }
 
-        fn take_socket(&mut self, _ended: bool) {}
+        fn take_socket(&mut self) {
+            assert!(!self.panics, "a fault");
+        }
 
         async fn finish(self, end: &'static str) -> String {
             tokio::task::yield_now().await;
@@ -200,6 +210,26 @@ mod tests {
         assert!(tokio::spawn(life).await.unwrap_err().is_panic());
     }
 
+    #[tokio::test]
+    async fn a_task_whose_work_panicked_is_woken_to_end_though_nobody_is_left_who_would_ring() {
+        let life =
+            Life::new(Countdown { left: 1, panics: true, sleeps: true, ..Countdown::default() });
+        let servant: Weak<dyn Servant> = match &mut *life.0.lock().unwrap() {
+            Phase::Serving(server) => server.bells.who().unwrap().servant,
+            _ => panic!("it has only begun"),
+        };
+        let (begun, waits) = tokio::sync::oneshot::channel();
+        let (mut life, mut begun) = (life, Some(begun));
+        let task = tokio::spawn(std::future::poll_fn(move |cx| {
+            let ended = Pin::new(&mut life).poll(cx);
+            begun.take().map(|begun| begun.send(()));
+            ended
+        }));
+        waits.await.unwrap();
+        assert!(!servant.upgrade().unwrap().take_socket());
+        assert!(task.await.unwrap_err().is_panic());
+    }
+
     /// Takes audio until it has accounted for all.
     struct Listener {
         bells: Bells,
@@ -237,7 +267,7 @@ mod tests {
             }
         }
 
-        fn take_socket(&mut self, _ended: bool) {}
+        fn take_socket(&mut self) {}
 
         async fn finish(self, (): ()) -> u64 {
             self.taken

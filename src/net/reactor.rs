@@ -4,8 +4,8 @@
 //! the runtime's record of the socket, the bell, the head of the task, the task. Here the kernel's
 //! answer names a seat in a table that all share, the seat who serves, and that one's work is done
 //! there and then ([`Servant`]); as many frames come at once, what they will need first is fetched for all
-//! of them together. A socket comes here with its call's audio, both ends of a call to the same
-//! reactor, and goes back to the runtime with its end.
+//! of them together. A socket comes here with its call's audio, a phone's to the reactor that its call
+//! is at, and goes back to the runtime with the call's end.
 //!
 //! Promises: whatever the kernel tells of a socket is either served or rung for; who serves is never
 //! waited for; what comes without end has its turn with all else.
@@ -27,7 +27,10 @@ use rustix::{
     io::Errno,
 };
 use slab::Slab;
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    task::coop,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::bell::Servant;
@@ -37,7 +40,7 @@ const EVENTS: usize = 128;
 /// Edges, as the runtime asks for, too: whoever is told reads all there is.
 const WATCHED: EventFlags =
     EventFlags::IN.union(EventFlags::OUT).union(EventFlags::RDHUP).union(EventFlags::ET);
-/// The peer says no more, or the connection is broken: reading is what tells.
+/// The peer says no more, or the connection is broken.
 const ENDED: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
 
 /// One thread's worth of sockets.
@@ -112,26 +115,25 @@ impl Reactor {
         }
     }
 
+    /// Serves what there is, once; then other tasks have their turn.
     fn poll(&self, cx: &mut Context<'_>, told: &mut Vec<Told>) -> Poll<io::Result<()>> {
-        loop {
-            let mut ready = ready!(self.epoll.poll_read_ready(cx))?;
-            let mut events = [const { MaybeUninit::<Event>::uninit() }; EVENTS];
-            let events: &[Event] = match epoll::wait(self.epoll.get_ref(), &mut events, Some(&NOW))
-            {
-                Ok((events, _)) => events,
-                Err(Errno::INTR) => &[],
+        let mut ready = ready!(self.epoll.poll_read_ready(cx))?;
+        let mut events = [const { MaybeUninit::<Event>::uninit() }; EVENTS];
+        let events: &[Event] = loop {
+            match epoll::wait(self.epoll.get_ref(), &mut events, Some(&NOW)) {
+                Ok((events, _)) => break events,
+                Err(Errno::INTR) => {}
                 Err(error) => return Poll::Ready(Err(error.into())),
-            };
-            let all = events.len() < EVENTS;
-            if all {
-                ready.clear_ready();
             }
-            self.serve(events, told);
-            if !all {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
+        };
+        if events.len() < EVENTS {
+            ready.clear_ready();
         }
+        self.serve(events, told);
+        if self.epoll.poll_read_ready(cx)?.is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
     }
 
     fn serve(&self, events: &[Event], told: &mut Vec<Told>) {
@@ -156,7 +158,8 @@ impl Reactor {
             told.servant.touch();
         }
         for Told { servant, seat, ended } in told.drain(..) {
-            if !servant.take_socket(ended) {
+            // Its own task has more time for the end of a connection, or for what takes long.
+            if ended || !coop::has_budget_remaining() || !servant.take_socket() {
                 let who = self.seats().get(seat).map(|who| who.socket.clone());
                 if let Some(socket) = who {
                     socket.wake();
@@ -230,7 +233,7 @@ mod tests {
             true
         }
 
-        fn take_socket(&self, _ended: bool) -> bool {
+        fn take_socket(&self) -> bool {
             let busy = self.0.busy.load(Ordering::Relaxed);
             if !busy {
                 self.0.served.fetch_add(1, Ordering::Relaxed);

@@ -114,6 +114,11 @@ where
     }
 
     /// What it runs over.
+    pub fn stream(&self) -> &S {
+        &self.stream
+    }
+
+    /// What it runs over.
     pub fn stream_mut(&mut self) -> &mut S {
         &mut self.stream
     }

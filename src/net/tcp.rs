@@ -35,11 +35,12 @@ const READS: u8 = 4;
 ///
 /// What the runtime knows of a socket that another one's audio is written to is memory that nobody has
 /// touched since that socket's own audio came. Only when the kernel takes nothing is the runtime asked:
-/// it tries once more, if it doesn't know either, and wakes the task when there is room.
+/// it tries once more, if it doesn't know either, and wakes the task when there is room. A reactor
+/// isn't asked: it tells.
 ///
 /// Such a write costs nothing of a task's budget (`tokio::task::coop`). Of audio it needn't: what is
-/// written was read from another socket, which does. All else, which may answer what was read here,
-/// a hundred messages at once, costs some of it where it waits (`net/wire`).
+/// written was read from another socket, which has a limit ([`Ask`]). All else, which may answer what was
+/// read here, a hundred messages at once, costs some of it where it waits (`net/wire`).
 #[derive(Debug)]
 pub struct Tcp(By);
 
@@ -63,10 +64,10 @@ struct Seated {
 /// How a socket is asked for what has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
-    /// By its task, which has a budget for it, until there is nothing.
+    /// By its task, which has a budget for it (`tokio::task::coop`), until there is nothing.
     UntilEmpty,
-    /// By whoever was told that something has come: a read that comes short has taken all of it.
-    /// So often; then the task goes on, in its own turn.
+    /// By whoever was told that something has come, and that the peer may say more: a read that comes
+    /// short has taken all of it. So often; then the task goes on, in its own turn.
     Reads(u8),
     /// Not: all that had come when it was told of is taken.
     Nothing,
@@ -74,8 +75,8 @@ pub enum Ask {
 
 impl Ask {
     /// After the kernel has told of a socket.
-    pub fn told(ended: bool) -> Self {
-        if ended { Self::UntilEmpty } else { Self::Reads(READS) }
+    pub fn told() -> Self {
+        Self::Reads(READS)
     }
 }
 
@@ -90,6 +91,11 @@ pub trait Seatable: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 
     /// Looks at what the next frame touches.
     fn touch(&self) {}
+
+    /// Whether [`Ask::Reads`] ended before all was read. The task has been woken for the rest.
+    fn leaves_some(&self) -> bool {
+        false
+    }
 
     /// How it is asked from now on, where a reactor tells of it.
     fn ask(&mut self, how: Ask);
@@ -108,33 +114,42 @@ impl Seatable for Tcp {
         }
         self.stand();
         let By::Runtime(stream) = mem::replace(&mut self.0, By::Nobody) else { return };
-        let seated = stream.into_std().and_then(|socket| {
-            let seat = reactor.seat(&socket, who)?;
-            Ok(Seated { socket, seat, ask: Ask::UntilEmpty })
+        let by = stream.into_std().and_then(|socket| match reactor.seat(&socket, who) {
+            Ok(seat) => Ok(By::Reactor(Seated { socket, seat, ask: Ask::UntilEmpty })),
+            Err(error) => {
+                warn!("the kernel watches no more sockets, a call costs a little more: {error}");
+                TcpStream::from_std(socket).map(By::Runtime)
+            }
         });
-        match seated {
-            Ok(seated) => self.0 = By::Reactor(seated),
-            Err(error) => warn!("a connection is lost: its socket can't be watched: {error}"),
-        }
+        self.go_to(by);
     }
 
     fn stand(&mut self) {
         match mem::replace(&mut self.0, By::Nobody) {
             By::Reactor(Seated { socket, seat, .. }) => {
-                match seat.leave(&socket).and_then(|()| TcpStream::from_std(socket)) {
-                    Ok(stream) => self.0 = By::Runtime(stream),
-                    Err(error) => {
-                        warn!("a connection is lost: its socket can't be watched: {error}");
-                    }
-                }
+                let left = seat.leave(&socket);
+                self.go_to(left.and_then(|()| TcpStream::from_std(socket)).map(By::Runtime));
             }
             as_it_was => self.0 = as_it_was,
         }
     }
 
+    fn leaves_some(&self) -> bool {
+        matches!(&self.0, By::Reactor(seated) if seated.ask == Ask::Reads(0))
+    }
+
     fn ask(&mut self, how: Ask) {
         if let By::Reactor(seated) = &mut self.0 {
             seated.ask = how;
+        }
+    }
+}
+
+impl Tcp {
+    fn go_to(&mut self, by: io::Result<By>) {
+        match by {
+            Ok(by) => self.0 = by,
+            Err(error) => warn!("a connection is lost: its socket can't be watched: {error}"),
         }
     }
 }
@@ -146,7 +161,6 @@ impl Seated {
             Ask::UntilEmpty => ready!(coop::poll_proceed(cx)).made_progress(),
             Ask::Reads(0) => {
                 cx.waker().wake_by_ref();
-                self.ask = Ask::UntilEmpty;
                 return Poll::Pending;
             }
             Ask::Reads(left) => *left -= 1,
@@ -247,8 +261,8 @@ impl Seatable for tokio::io::DuplexStream {
 pub(in crate::net) mod tests {
     use std::{
         sync::{
-            Mutex, Weak,
-            atomic::{AtomicBool, Ordering},
+            Weak,
+            atomic::{AtomicBool, AtomicUsize, Ordering},
         },
         task::{Wake, Waker},
     };
@@ -315,20 +329,31 @@ pub(in crate::net) mod tests {
 
     /// Counts what it is told.
     #[derive(Default)]
-    struct Listener(Mutex<Vec<bool>>, Notify);
+    struct Listener {
+        told: AtomicUsize,
+        rung: AtomicBool,
+        something: Notify,
+    }
 
     impl Servant for Listener {
         fn take_audio(&self) -> bool {
             true
         }
 
-        fn take_socket(&self, ended: bool) -> bool {
-            self.0.lock().unwrap().push(ended);
-            self.1.notify_one();
+        fn take_socket(&self) -> bool {
+            self.told.fetch_add(1, Ordering::Relaxed);
+            self.something.notify_one();
             true
         }
 
         fn touch(&self) {}
+    }
+
+    impl Wake for Listener {
+        fn wake(self: Arc<Self>) {
+            self.rung.store(true, Ordering::Relaxed);
+            self.something.notify_one();
+        }
     }
 
     /// A socket that a reactor tells of, its peer, and who is told.
@@ -339,7 +364,7 @@ pub(in crate::net) mod tests {
         let reactor = reactors.open(1).unwrap()[0].clone();
         tokio::spawn(reactor.clone().run(CancellationToken::new()));
         let servant: Weak<dyn Servant> = Arc::downgrade(&(listener.clone() as Arc<dyn Servant>));
-        near.sit(&reactor, Who { servant, socket: Waker::noop().clone() });
+        near.sit(&reactor, Who { servant, socket: Waker::from(listener.clone()) });
         (near, far, listener)
     }
 
@@ -361,15 +386,15 @@ pub(in crate::net) mod tests {
             far.write_all(said.as_bytes()).await.unwrap();
             let came = async {
                 loop {
-                    listener.1.notified().await;
-                    near.ask(Ask::told(false));
+                    listener.something.notified().await;
+                    near.ask(Ask::told());
                     if let Some(read) = read(&mut near, cx) {
                         break read.unwrap();
                     }
                 }
             };
             assert_eq!(came.await, said.len());
-            assert!(read(&mut near, cx).is_none());
+            assert!(read(&mut near, cx).is_none() && !near.leaves_some());
         }
         // What comes now isn't asked for until it is told of, or the task asks.
         far.write_all(b"the last").await.unwrap();
@@ -380,7 +405,7 @@ pub(in crate::net) mod tests {
                 if let Some(read) = read(&mut near, cx) {
                     break read.unwrap();
                 }
-                listener.1.notified().await;
+                listener.something.notified().await;
             }
         };
         assert_eq!(last.await, 8);
@@ -396,27 +421,18 @@ pub(in crate::net) mod tests {
             sent += more;
         }
         assert!(sent > READ * usize::from(READS) + READ, "{sent}");
-        let woken = Arc::new(Woken::default());
-        let waker = Waker::from(woken.clone());
+        let waker = Waker::from(listener.clone());
         let cx = &mut Context::from_waker(&waker);
-        listener.1.notified().await;
-        near.ask(Ask::told(false));
+        listener.something.notified().await;
+        near.ask(Ask::told());
         for _ in 0..READS {
             assert_eq!(read(&mut near, cx).unwrap().unwrap(), READ);
         }
-        assert!(!woken.0.load(Ordering::Relaxed));
+        assert!(!listener.rung.load(Ordering::Relaxed) && near.leaves_some());
         assert!(read(&mut near, cx).is_none());
-        assert!(woken.0.load(Ordering::Relaxed));
-        assert!(read(&mut near, cx).is_some(), "its own turn");
-    }
-
-    #[derive(Default)]
-    struct Woken(AtomicBool);
-
-    impl Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.store(true, Ordering::Relaxed);
-        }
+        assert!(listener.rung.load(Ordering::Relaxed) && near.leaves_some());
+        near.ask(Ask::UntilEmpty);
+        assert!(read(&mut near, cx).is_some() && !near.leaves_some(), "its own turn");
     }
 
     #[tokio::test]
@@ -428,19 +444,19 @@ pub(in crate::net) mod tests {
         while let Poll::Ready(written) = Pin::new(&mut near).poll_write(cx, &flood) {
             sent += written.unwrap();
         }
-        listener.0.lock().unwrap().clear();
+        listener.told.store(0, Ordering::Relaxed);
         let mut heard = vec![0; sent];
         far.read_exact(&mut heard).await.unwrap();
-        while listener.0.lock().unwrap().is_empty() {
-            listener.1.notified().await;
+        while listener.told.load(Ordering::Relaxed) == 0 {
+            listener.something.notified().await;
         }
         assert!(Pin::new(&mut near).poll_write(cx, b"there is room").is_ready());
         drop(far);
-        while !listener.0.lock().unwrap().contains(&true) {
-            listener.1.notified().await;
+        while !listener.rung.load(Ordering::Relaxed) {
+            listener.something.notified().await;
         }
         // Its peer is gone with something unread: a reset, or in order.
-        near.ask(Ask::told(true));
+        near.ask(Ask::UntilEmpty);
         assert!(read(&mut near, cx).unwrap().map_or(true, |length| length == 0));
     }
 
@@ -449,7 +465,7 @@ pub(in crate::net) mod tests {
         let (mut near, mut far, listener) = seated().await;
         near.stand();
         near.stand();
-        listener.0.lock().unwrap().clear();
+        listener.told.store(0, Ordering::Relaxed);
         for _ in 0..2 {
             far.write_all(b"audio").await.unwrap();
             let mut heard = [0; 5];
@@ -460,6 +476,6 @@ pub(in crate::net) mod tests {
         let mut heard = Vec::new();
         far.read_to_end(&mut heard).await.unwrap();
         assert_eq!(heard, b"audio");
-        assert!(listener.0.lock().unwrap().is_empty());
+        assert_eq!(listener.told.load(Ordering::Relaxed), 0);
     }
 }

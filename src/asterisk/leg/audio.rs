@@ -39,7 +39,7 @@ impl<S: Seatable> Leg<S> {
     /// Passes Asterisk's audio on; what isn't audio is returned.
     pub(super) fn poll_audio_to_phone(&mut self) -> Poll<Turn> {
         let mut socket = Context::from_waker(self.bells.socket());
-        let turn = loop {
+        loop {
             match self.wire.poll_turn(&mut socket) {
                 Poll::Ready(Turn::Binary(audio)) => {
                     self.liveness.heard();
@@ -48,13 +48,16 @@ impl<S: Seatable> Leg<S> {
                         self.step.asterisk_sent();
                     }
                 }
-                turn => break turn,
+                turn => return turn,
             }
-        };
+        }
+    }
+
+    /// What was passed on is all that came.
+    pub(super) fn ring_phone(&mut self) {
         if let Some(media) = &mut self.media {
             media.ring_phone();
         }
-        turn
     }
 
     /// Passes the phone's audio on; tells when, if there was any.

@@ -200,22 +200,22 @@ impl<S: Seatable> Leg<S> {
     /// all that it had was taken, and from then on it rings.
     fn poll_happening(&mut self, cx: &Context<'_>) -> Poll<Happening> {
         let rung = self.bells.rung(cx);
-        if rung.rare()
-            && let Some(turn) = self.turn.take()
-        {
-            return Poll::Ready(Happening::Turn(*turn));
-        }
-        if rung.rare()
-            && let Poll::Ready(happening) = self.poll_rare()
-        {
-            return Poll::Ready(happening);
+        if rung.rare() {
+            if let Poll::Ready(happening) = self.poll_rare() {
+                return Poll::Ready(happening);
+            }
+            if let Some(turn) = self.turn.take() {
+                return Poll::Ready(Happening::Turn(*turn));
+            }
         }
         if rung.audio() {
             self.pass_audio_from_phone();
         }
         if rung.socket() || self.wire.has_failed() {
             self.wire.ask(Ask::UntilEmpty);
-            if let Poll::Ready(turn) = self.poll_audio_to_phone() {
+            let turn = self.poll_audio_to_phone();
+            self.ring_phone();
+            if let Poll::Ready(turn) = turn {
                 return Poll::Ready(Happening::Turn(turn));
             }
         }
@@ -349,14 +349,20 @@ impl<S: Seatable> Serve for Leg<S> {
         self.wire.touch();
     }
 
-    fn take_socket(&mut self, ended: bool) {
+    fn take_socket(&mut self) {
         if self.turn.is_some() {
             return;
         }
-        self.wire.ask(Ask::told(ended));
+        if self.wire.has_failed() {
+            return self.bells.socket().wake_by_ref();
+        }
+        self.wire.ask(Ask::told());
         if let Poll::Ready(turn) = self.poll_audio_to_phone() {
             self.turn = Some(Box::new(turn));
             self.bells.rare().wake_by_ref();
+        }
+        if !self.wire.leaves_some() {
+            self.ring_phone();
         }
         if self.step.ends_now() && self.poll_nearer_deadline(Instant::now()).is_ready() {
             self.bells.rare().wake_by_ref();

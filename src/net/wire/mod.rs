@@ -211,6 +211,11 @@ impl<S: Seatable> Wire<S> {
         self.0.stream.touch();
     }
 
+    /// Whether something was left in the socket though the last turn was none.
+    pub fn leaves_some(&self) -> bool {
+        self.0.stream.leaves_some()
+    }
+
     /// How the socket is asked from now on, where a reactor tells of it.
     pub fn ask(&mut self, how: Ask) {
         self.0.stream.ask(how);
@@ -268,7 +273,8 @@ where
     fn say_last(&mut self, cx: &mut Context<'_>, farewell: Option<Farewell>) {
         self.outgoing.queue.clear();
         self.push(Message::Close(farewell));
-        let _ = self.poll_write(cx);
+        // Nothing comes after it that could ask for more than its share.
+        let _ = self.write_all(cx);
     }
 
     fn push(&mut self, message: Message) {
@@ -286,6 +292,10 @@ where
         // Of the budget that reading takes its share of: a read may bring hundreds of pings, each
         // of which is answered, and other connections have their turn, too.
         ready!(coop::poll_proceed(cx)).made_progress();
+        self.write_all(cx)
+    }
+
+    fn write_all(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Self { outgoing, keys, stream, is_client, .. } = self;
         let keys = is_client.then_some(keys);
         if self.broken || ready!(outgoing.poll(keys, stream, cx)).is_err() {

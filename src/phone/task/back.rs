@@ -69,7 +69,7 @@ impl PhoneTask {
                 slot.waits_for_nothing();
             }
         }
-        self.sit();
+        self.sit_or_stand();
         self.set_standing(Standing::Reachable);
         self.set_call_waiting(call_waiting);
         self.welcome(true);

@@ -19,7 +19,7 @@ impl PhoneTask {
                 let (key, line) = *connected;
                 if let Some(slot) = self.slots.iter_mut().find(|slot| slot.key() == key) {
                     slot.join(line, self.wire.is_none());
-                    self.sit();
+                    self.sit_or_stand();
                     self.input(Input::Joined(key));
                     self.said_joined(key.call);
                 }
@@ -31,6 +31,7 @@ impl PhoneTask {
                     self.input(Input::Over(key));
                     self.slots.retain(|slot| slot.key() != key);
                     self.find_active();
+                    self.sit_or_stand();
                 }
             }
             PhoneCommand::Probe(reply) => self.probe(reply),

@@ -181,7 +181,9 @@ impl PhoneTask {
             return Poll::Pending;
         }
         wire.ask(Ask::UntilEmpty);
-        self.poll_socket().map(Happening::Turn)
+        let turn = self.poll_socket();
+        self.ring_call();
+        turn.map(Happening::Turn)
     }
 
     /// Passes the phone's audio on; what isn't audio is returned.
@@ -189,7 +191,7 @@ impl PhoneTask {
         let Some(wire) = &mut self.wire else { return Poll::Pending };
         let mut slot = self.active.and_then(|at| self.slots.get_mut(at));
         let mut socket = Context::from_waker(self.bells.socket());
-        let turn = loop {
+        loop {
             match wire.poll_turn(&mut socket) {
                 Poll::Ready(Turn::Binary(audio)) => {
                     if let Some(slot) = &mut slot {
@@ -199,25 +201,29 @@ impl PhoneTask {
                         Dialect::Plain(plain) => plain.heard(),
                         // One that is reachable again is told of: that is rare.
                         Dialect::V1(v1) if v1.is_reachable() => v1.heard_audio(),
-                        Dialect::V1(_) => break Poll::Ready(Turn::Alive),
+                        Dialect::V1(_) => return Poll::Ready(Turn::Alive),
                     }
                 }
-                turn => break turn,
+                turn => return turn,
             }
-        };
-        if let Some(slot) = slot {
-            slot.ring_call();
         }
-        turn
     }
 
-    /// The phone's socket is told of by the one who tells its call of its own.
-    pub(super) fn sit(&mut self) {
+    /// What was passed on is all that came.
+    fn ring_call(&mut self) {
+        if let Some(slot) = self.active.and_then(|at| self.slots.get_mut(at)) {
+            slot.ring_call();
+        }
+    }
+
+    /// While the phone has a call with audio, its socket is told of by the one who tells that call of
+    /// its own.
+    pub(super) fn sit_or_stand(&mut self) {
+        let Some(wire) = &mut self.wire else { return };
         let line = self.slots.iter().find_map(|slot| slot.line());
-        let reactor = line.and_then(|line| line.reactor.as_ref());
-        if let (Some(reactor), Some(wire), Some(who)) = (reactor, &mut self.wire, self.bells.who())
-        {
-            wire.sit(reactor, who);
+        match (line.and_then(|line| line.reactor.as_ref()), self.bells.who()) {
+            (Some(reactor), Some(who)) => wire.sit(reactor, who),
+            _ => wire.stand(),
         }
     }
 
@@ -365,19 +371,24 @@ impl Serve for PhoneTask {
         }
     }
 
-    fn take_socket(&mut self, ended: bool) {
+    fn take_socket(&mut self) {
         if self.turn.is_some() {
             return;
-        }
-        if let Some(wire) = &mut self.wire {
-            wire.ask(Ask::told(ended));
         }
         if self.audio_waits {
             self.take_audio();
         }
+        let Some(wire) = &mut self.wire else { return };
+        if wire.has_failed() {
+            return self.bells.socket().wake_by_ref();
+        }
+        wire.ask(Ask::told());
         if let Poll::Ready(turn) = self.poll_socket() {
             self.turn = Some(Box::new(turn));
             self.bells.rare().wake_by_ref();
+        }
+        if !self.wire.as_ref().is_some_and(Wire::leaves_some) {
+            self.ring_call();
         }
     }
 
