@@ -23,7 +23,10 @@ const RARE: u8 = 1;
 const SOCKET: u8 = 2;
 /// The hop that the task takes audio from.
 const AUDIO: u8 = 4;
-const ALL: u8 = RARE | SOCKET | AUDIO;
+/// The socket is to be asked, though nobody has told of it: there may be something to write, or more
+/// to read.
+const AGAIN: u8 = 8;
+const ALL: u8 = RARE | SOCKET | AUDIO | AGAIN;
 
 /// The owner's side. All have rung from the beginning, so everything is asked once.
 pub struct Bells {
@@ -93,7 +96,8 @@ impl Bells {
 
     /// What has rung, for an owner that was not woken but goes on.
     pub fn all_rung(&self) {
-        self.shared.rung.store(ALL, Ordering::Relaxed);
+        // Of its socket its owner knows what was told; what was told since stays.
+        self.shared.rung.fetch_or(ALL & !SOCKET, Ordering::Relaxed);
     }
 
     /// To be polled with by what is no audio.
@@ -135,6 +139,11 @@ impl Rung {
     }
 
     pub fn socket(self) -> bool {
+        self.0 & (SOCKET | AGAIN) != 0
+    }
+
+    /// Somebody has told of the socket.
+    pub fn told(self) -> bool {
         self.0 & SOCKET != 0
     }
 
@@ -233,11 +242,15 @@ mod tests {
         audio.ring();
         assert_eq!(of(bells.rung(b)), [false, true, true]);
         rare.wake();
-        socket.wake();
+        socket.wake_by_ref();
         assert_eq!((first.0.load(Ordering::Relaxed), second.0.load(Ordering::Relaxed)), (1, 4));
         assert_eq!(of(bells.rung(b)), [true, true, false]);
         bells.all_rung();
-        assert_eq!(of(bells.rung(b)), [true; 3]);
+        let rung = bells.rung(b);
+        assert_eq!((of(rung), rung.told()), ([true; 3], false), "nobody has told of the socket");
+        socket.wake_by_ref();
+        bells.all_rung();
+        assert!(bells.rung(b).told(), "it isn't forgotten");
         assert!(bells.is_audio(&audio) && !Bells::default().is_audio(&audio));
     }
 }

@@ -99,7 +99,7 @@ impl<T: Serve> Servant for Mutex<Phase<T>> {
         if let Ok(phase) = self.try_lock()
             && let Phase::Serving(server) = &*phase
         {
-            // It only looks; a fault would be of no work.
+            // It only looks: a fault here breaks nothing.
             let _ = catch_unwind(AssertUnwindSafe(|| server.touch()));
         }
     }

@@ -64,7 +64,8 @@ struct Seated {
 /// How a socket is asked for what has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
-    /// By its task, which has a budget for it (`tokio::task::coop`), until there is nothing.
+    /// By its task, which has a budget for it (`tokio::task::coop`), until there is nothing. Then it is
+    /// asked for nothing until it is told of again.
     UntilEmpty,
     /// By whoever was told that something has come, and that the peer may say more: a read that comes
     /// short has taken all of it. So often; then the task goes on, in its own turn.
@@ -175,10 +176,10 @@ impl Seated {
             }
         };
         let is_all = match &read {
-            Ok(came) => !came.is_empty() && came.len() < room,
+            Ok(came) => !came.is_empty() && came.len() < room && self.ask != Ask::UntilEmpty,
             Err(error) => *error == Errno::AGAIN,
         };
-        if is_all && self.ask != Ask::UntilEmpty {
+        if is_all {
             self.ask = Ask::Nothing;
         }
         match read {
@@ -399,9 +400,9 @@ pub(in crate::net) mod tests {
         // What comes now isn't asked for until it is told of, or the task asks.
         far.write_all(b"the last").await.unwrap();
         assert!(read(&mut near, cx).is_none());
-        near.ask(Ask::UntilEmpty);
         let last = async {
             loop {
+                near.ask(Ask::UntilEmpty);
                 if let Some(read) = read(&mut near, cx) {
                     break read.unwrap();
                 }
@@ -409,6 +410,13 @@ pub(in crate::net) mod tests {
             }
         };
         assert_eq!(last.await, 8);
+        // A task that finds nothing needn't ask again either, until it is told.
+        assert!(read(&mut near, cx).is_none());
+        far.write_all(b"more").await.unwrap();
+        listener.something.notified().await;
+        assert!(read(&mut near, cx).is_none());
+        near.ask(Ask::UntilEmpty);
+        assert_eq!(read(&mut near, cx).unwrap().unwrap(), 4);
     }
 
     #[tokio::test]

@@ -200,6 +200,9 @@ impl<S: Seatable> Leg<S> {
     /// all that it had was taken, and from then on it rings.
     fn poll_happening(&mut self, cx: &Context<'_>) -> Poll<Happening> {
         let rung = self.bells.rung(cx);
+        if rung.told() || self.wire.has_failed() {
+            self.wire.ask(Ask::UntilEmpty);
+        }
         if rung.rare() {
             if let Poll::Ready(happening) = self.poll_rare() {
                 return Poll::Ready(happening);
@@ -212,7 +215,6 @@ impl<S: Seatable> Leg<S> {
             self.pass_audio_from_phone();
         }
         if rung.socket() || self.wire.has_failed() {
-            self.wire.ask(Ask::UntilEmpty);
             let turn = self.poll_audio_to_phone();
             self.ring_phone();
             if let Poll::Ready(turn) = turn {
@@ -351,7 +353,7 @@ impl<S: Seatable> Serve for Leg<S> {
 
     fn take_socket(&mut self) {
         if self.turn.is_some() {
-            return;
+            return self.wire.ask(Ask::UntilEmpty);
         }
         if self.wire.has_failed() {
             return self.bells.socket().wake_by_ref();

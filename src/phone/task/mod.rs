@@ -165,6 +165,11 @@ impl PhoneTask {
     /// all that it had was taken, and from then on it rings.
     fn poll_happening(&mut self, cx: &Context<'_>) -> Poll<Happening> {
         let rung = self.bells.rung(cx);
+        if let Some(wire) = &mut self.wire
+            && (rung.told() || wire.has_failed())
+        {
+            wire.ask(Ask::UntilEmpty);
+        }
         if rung.rare() {
             if let Some(turn) = self.turn.take() {
                 return Poll::Ready(Happening::Turn(*turn));
@@ -180,7 +185,6 @@ impl PhoneTask {
         if !rung.socket() && !wire.has_failed() {
             return Poll::Pending;
         }
-        wire.ask(Ask::UntilEmpty);
         let turn = self.poll_socket();
         self.ring_call();
         turn.map(Happening::Turn)
@@ -372,8 +376,9 @@ impl Serve for PhoneTask {
     }
 
     fn take_socket(&mut self) {
+        let Some(wire) = &mut self.wire else { return };
         if self.turn.is_some() {
-            return;
+            return wire.ask(Ask::UntilEmpty);
         }
         if self.audio_waits {
             self.take_audio();
