@@ -230,7 +230,13 @@ impl AsyncWrite for Tcp {
                 }
                 // The reactor tells when there is room.
                 (Err(Errno::AGAIN), _) => return Poll::Pending,
-                (Err(error), _) => return Poll::Ready(Err(error.into())),
+                (Err(error), by) => {
+                    // What the peer said before it was gone is there, told of or not.
+                    if let By::Reactor(seated) = by {
+                        seated.ask = Ask::UntilEmpty;
+                    }
+                    return Poll::Ready(Err(error.into()));
+                }
             }
         }
     }
@@ -466,6 +472,20 @@ pub(in crate::net) mod tests {
         // Its peer is gone with something unread: a reset, or in order.
         near.ask(Ask::UntilEmpty);
         assert!(read(&mut near, cx).unwrap().map_or(true, |length| length == 0));
+    }
+
+    #[tokio::test]
+    async fn a_write_that_fails_leaves_what_the_peer_said_before() {
+        let (mut near, mut far, _listener) = seated().await;
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(read(&mut near, cx).is_none());
+        far.write_all(b"last words").await.unwrap();
+        socket2::SockRef::from(&far).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        drop(far);
+        // Nobody has told of it yet.
+        assert!(read(&mut near, cx).is_none());
+        while let Poll::Ready(Ok(_)) = Pin::new(&mut near).poll_write(cx, b"audio") {}
+        assert_eq!(read(&mut near, cx).unwrap().unwrap(), 10);
     }
 
     #[tokio::test]

@@ -359,12 +359,14 @@ impl<S: Seatable> Serve for Leg<S> {
             return self.bells.socket().wake_by_ref();
         }
         self.wire.ask(Ask::told());
-        if let Poll::Ready(turn) = self.poll_audio_to_phone() {
+        let turn = self.poll_audio_to_phone();
+        // What is left comes with the task's own turn, and is rung for together with this.
+        if turn.is_ready() || !self.wire.leaves_some() {
+            self.ring_phone();
+        }
+        if let Poll::Ready(turn) = turn {
             self.turn = Some(Box::new(turn));
             self.bells.rare().wake_by_ref();
-        }
-        if !self.wire.leaves_some() {
-            self.ring_phone();
         }
         if self.step.ends_now() && self.poll_nearer_deadline(Instant::now()).is_ready() {
             self.bells.rare().wake_by_ref();

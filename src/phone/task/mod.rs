@@ -388,12 +388,14 @@ impl Serve for PhoneTask {
             return self.bells.socket().wake_by_ref();
         }
         wire.ask(Ask::told());
-        if let Poll::Ready(turn) = self.poll_socket() {
+        let turn = self.poll_socket();
+        // What is left comes with the task's own turn, and is rung for together with this.
+        if turn.is_ready() || !self.wire.as_ref().is_some_and(Wire::leaves_some) {
+            self.ring_call();
+        }
+        if let Poll::Ready(turn) = turn {
             self.turn = Some(Box::new(turn));
             self.bells.rare().wake_by_ref();
-        }
-        if !self.wire.as_ref().is_some_and(Wire::leaves_some) {
-            self.ring_call();
         }
     }
 
