@@ -89,6 +89,9 @@ async function logIn(ext = '2001', options = {}) {
 const happened = (name, { page: where = page, timeout = 10000 } = {}) =>
   where.waitForFunction((wanted) => window.events.find((e) => e.name === wanted), name, { timeout, polling: 10 }).then((handle) => handle.jsonValue());
 const status = (id) => page.evaluate((call) => window.calls[call].status(), id);
+// Where a request has its answer before what it changes is told.
+const becomes = (id, wanted) =>
+  page.waitForFunction(([call, is]) => window.calls[call].status() === is, [id, wanted], { timeout: 10000, polling: 10 });
 const names = () => page.evaluate(() => window.events.map((e) => e.name));
 
 async function answered(phone, some) {
@@ -135,9 +138,9 @@ describe('a call', () => {
     const heard = await hears(phone, VOICE_HZ);
     assert.ok(heard.every((f) => f.data.length === 640));
     await page.evaluate((call) => window.calls[call].hold(), id);
-    assert.equal(await status(id), 'held');
+    await becomes(id, 'held');
     await page.evaluate((call) => window.calls[call].hold(false), id);
-    assert.equal(await status(id), 'open');
+    await becomes(id, 'open');
     await page.evaluate((call) => window.calls[call].disconnect(), id);
     assert.deepEqual((await happened('call.disconnect')).args, [id, 'phone_hung_up']);
     assert.deepEqual(page.faults, []);
