@@ -205,7 +205,8 @@ describe('a call', () => {
     await page.waitForFunction((call) => window.calls[call].status() === 'open', second);
     assert.equal(await status(first), 'held');
     await page.evaluate((call) => window.calls[call].hold(false), first);
-    assert.deepEqual([await status(first), await status(second)], ['open', 'held']);
+    await becomes(first, 'open');
+    await becomes(second, 'held');
     assert.equal(await page.evaluate(() => window.device.activeCall.id), first);
   });
 
