@@ -200,7 +200,7 @@ impl<S: Seatable> Leg<S> {
     /// all that it had was taken, and from then on it rings.
     fn poll_happening(&mut self, cx: &Context<'_>) -> Poll<Happening> {
         let rung = self.bells.rung(cx);
-        if rung.told() || self.wire.has_failed() {
+        if rung.told() {
             self.wire.ask(Ask::UntilEmpty);
         }
         if rung.rare() {

@@ -1,10 +1,11 @@
 //! The task of one login: it owns the phone's socket, and is the only one to write to it.
 //!
 //! It carries out what [`Session`] decides and moves audio between the socket and the active call's
-//! hops. What differs between the dialects is in `plain` and `v1`; `calls` is what happens to the
+//! hops (`audio`). What differs between the dialects is in `plain` and `v1`; `calls` is what happens to the
 //! phone's calls, `slot` one of them, `back` what happens when the socket is lost and found again,
 //! `end` how it all ends.
 
+mod audio;
 mod back;
 mod calls;
 mod end;
@@ -165,8 +166,8 @@ impl PhoneTask {
     /// all that it had was taken, and from then on it rings.
     fn poll_happening(&mut self, cx: &Context<'_>) -> Poll<Happening> {
         let rung = self.bells.rung(cx);
-        if let Some(wire) = &mut self.wire
-            && (rung.told() || wire.has_failed())
+        if rung.told()
+            && let Some(wire) = &mut self.wire
         {
             wire.ask(Ask::UntilEmpty);
         }
@@ -188,47 +189,6 @@ impl PhoneTask {
         let turn = self.poll_socket();
         self.ring_call();
         turn.map(Happening::Turn)
-    }
-
-    /// Passes the phone's audio on; what isn't audio is returned.
-    fn poll_socket(&mut self) -> Poll<Turn> {
-        let Some(wire) = &mut self.wire else { return Poll::Pending };
-        let mut slot = self.active.and_then(|at| self.slots.get_mut(at));
-        let mut socket = Context::from_waker(self.bells.socket());
-        loop {
-            match wire.poll_turn(&mut socket) {
-                Poll::Ready(Turn::Binary(audio)) => {
-                    if let Some(slot) = &mut slot {
-                        slot.pass_to_call(audio);
-                    }
-                    match &mut self.dialect {
-                        Dialect::Plain(plain) => plain.heard(),
-                        // One that is reachable again is told of: that is rare.
-                        Dialect::V1(v1) if v1.is_reachable() => v1.heard_audio(),
-                        Dialect::V1(_) => return Poll::Ready(Turn::Alive),
-                    }
-                }
-                turn => return turn,
-            }
-        }
-    }
-
-    /// What was passed on is all that came.
-    fn ring_call(&mut self) {
-        if let Some(slot) = self.active.and_then(|at| self.slots.get_mut(at)) {
-            slot.ring_call();
-        }
-    }
-
-    /// While the phone has a call with audio, its socket is told of by the one who tells that call of
-    /// its own.
-    pub(super) fn sit_or_stand(&mut self) {
-        let Some(wire) = &mut self.wire else { return };
-        let line = self.slots.iter().find_map(|slot| slot.line());
-        match (line.and_then(|line| line.reactor.as_ref()), self.bells.who()) {
-            (Some(reactor), Some(who)) => wire.sit(reactor, who),
-            _ => wire.stand(),
-        }
     }
 
     /// What is no audio.
