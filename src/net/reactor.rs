@@ -33,7 +33,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::bell::Servant;
+use super::{bell::Servant, rhythm};
 
 /// Sockets that are told of at once; then other tasks have their turn.
 const EVENTS: usize = 128;
@@ -129,6 +129,7 @@ impl Reactor {
         if events.len() < EVENTS {
             ready.clear_ready();
         }
+        rhythm::count(events.len());
         self.serve(events, told);
         if self.epoll.poll_read_ready(cx)?.is_ready() {
             cx.waker().wake_by_ref();
