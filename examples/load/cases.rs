@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     consumer,
-    stats::{self, Usage, metrics, sum, usage},
+    stats::{self, BySecond, Usage, metrics, sum, usage},
     tries::{Try, verdict},
     world::{FRAME_NS, MS, World},
 };
@@ -52,10 +52,18 @@ pub fn calls(world: &mut World, order: &Order) -> io::Result<Report> {
     let heard = || order.consumer.as_deref().map(consumer::count);
     let before = heard();
     let from = begin(world, order);
-    world.run(order.seconds * SECOND, |_| false)?;
+    let (mut up, mut down) = (BySecond::default(), BySecond::default());
+    for _ in 0..order.seconds {
+        world.run(SECOND, |_| false)?;
+        up.end(&mut world.tally.up);
+        down.end(&mut world.tally.down);
+    }
     let streamed = heard().zip(before).map(|(now, before)| now - before);
-    let up = put_cost(&mut report, order, from, order.count);
-    put_delays(&mut report, world);
+    let used = put_cost(&mut report, order, from, order.count);
+    up.put("to Asterisk", &mut report);
+    down.put("to the phone", &mut report);
+    world.tally.playout.put("late at playout", &mut report);
+    world.tally.late.put("own lateness", &mut report);
     if let Some(streamed) = streamed {
         let due = f64::from(order.count) * order.seconds as f64 * 3.0 * 50.0;
         put(&mut report, "streamed of what is due %", 100.0 * streamed / due);
@@ -65,7 +73,7 @@ pub fn calls(world: &mut World, order: &Order) -> io::Result<Report> {
     let count = f64::from(order.count);
     put(&mut report, "RSS at rest KiB", rest.rss_kib);
     put(&mut report, "RSS per idle phone KiB", (idle.rss_kib - rest.rss_kib) / count);
-    put(&mut report, "RSS per call beyond its phone KiB", (up.rss_kib - idle.rss_kib) / count);
+    put(&mut report, "RSS per call beyond its phone KiB", (used.rss_kib - idle.rss_kib) / count);
     world.tally.ring.put("MEDIA_START to RINGING", &mut report);
     world.tally.answer.put("ANSWER to ANSWER", &mut report);
     Ok(report)
@@ -335,13 +343,6 @@ fn put_cost(report: &mut Report, order: &Order, from: Usage, calls: u32) -> Usag
     put(report, "CPU us per call-second", (now.cpu_us - from.cpu_us) / call_seconds);
     put(report, "of it in user space", (now.user_us - from.user_us) / call_seconds);
     now
-}
-
-fn put_delays(report: &mut Report, world: &mut World) {
-    world.tally.up.put("to Asterisk", report);
-    world.tally.playout.put("late at playout", report);
-    world.tally.down.put("to the phone", report);
-    world.tally.late.put("own lateness", report);
 }
 
 fn put_faults(report: &mut Report, world: &World, order: &Order) {

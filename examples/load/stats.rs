@@ -37,6 +37,14 @@ impl Times {
         *self = Self::default();
     }
 
+    fn absorb(&mut self, other: Self) {
+        self.count += other.count;
+        self.coarse.extend(other.coarse);
+        for (count, more) in self.fine.iter_mut().zip(other.fine) {
+            *count += more;
+        }
+    }
+
     /// The time in milliseconds that this share of all doesn't exceed.
     pub fn at(&mut self, share: f64) -> f64 {
         let rank = ((self.count as f64 * share).ceil() as u64).max(1);
@@ -54,6 +62,33 @@ impl Times {
     pub fn put(&mut self, name: &str, to: &mut Map<String, Value>) {
         for (what, share) in [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)] {
             to.insert(format!("{name} {what} ms"), json!(self.at(share)));
+        }
+    }
+}
+
+/// Times of a run, and of each of its seconds: a machine that stalls now and then spoils a few seconds
+/// and with them the run's p99, but not the middle one of all seconds'.
+#[derive(Default)]
+pub struct BySecond {
+    all: Times,
+    p99: Vec<f64>,
+    p999: Vec<f64>,
+}
+
+impl BySecond {
+    /// A second is over, with these times, which begin anew.
+    pub fn end(&mut self, second: &mut Times) {
+        self.p99.push(second.at(0.99));
+        self.p999.push(second.at(0.999));
+        self.all.absorb(std::mem::take(second));
+    }
+
+    pub fn put(&mut self, name: &str, to: &mut Map<String, Value>) {
+        self.all.put(name, to);
+        for (what, of_seconds) in [("p99", &mut self.p99), ("p99.9", &mut self.p999)] {
+            of_seconds.sort_unstable_by(f64::total_cmp);
+            let middle = of_seconds.get(of_seconds.len() / 2);
+            to.insert(format!("{name} {what} of the middle second ms"), json!(middle));
         }
     }
 }
