@@ -351,8 +351,11 @@ fn put_faults(report: &mut Report, world: &World, order: &Order) {
     put(report, "frames lost", tally.sent as f64 - tally.got as f64);
     put(report, "frames reordered", tally.reordered as f64);
     let counted = metrics(order.metrics.as_deref());
-    // Where a frame is left out, its neighbour is joined with it: changed, and meant to be.
-    let left_out = sum(&counted, r#"frames_dropped_total{direction="to_asterisk",reason="ahead"#);
+    // Where frames are left out, a neighbour is joined with them: changed, and meant to be.
+    let left_out = |reason| {
+        sum(&counted, &format!(r#"frames_dropped_total{{direction="to_asterisk",reason="{reason}"#))
+    };
+    let left_out = left_out("ahead") + left_out("late");
     let joined = left_out.min(tally.corrupt as f64);
     put(report, "frames joined at a cut", joined);
     put(report, "frames corrupt", tally.corrupt as f64 - joined);
