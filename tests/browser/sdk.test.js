@@ -248,9 +248,10 @@ describe('a call', () => {
 describe('the connection', () => {
   test('a ping is answered at once, and a Web Lock is held while registered', async () => {
     const phone = await logIn();
+    // Of the one ping that the page sends, with nothing else behind its answer.
+    await page.waitForFunction(() => window.device.rttMs !== null);
     phone.send({ type: 'ping', n: 41 });
     assert.equal((await phone.says('pong')).n, 41);
-    await page.waitForFunction(() => window.device.rttMs !== null);
     const held = () => page.evaluate(async () => (await navigator.locks.query()).held.filter((l) => l.name.startsWith('goastgateway-phone')).length);
     assert.equal(await held(), 1);
     await page.evaluate(() => window.device.unregister());

@@ -14,6 +14,8 @@ import { canShareTabs, Tabs } from './tabs.js';
 const SIGNALING_TIMEOUT_MS = 10000;
 /** Calls that are over and may still be told what became of their transfer. */
 const MAX_PASSED = 8;
+/** News that come again and again in a call, and change nothing but figures. */
+const MEASURED = new Set(['volume', 'sample', 'rtt']);
 /** As the gateway's own first word of it. */
 const TOKEN_REFRESH_MS = 300000;
 
@@ -347,7 +349,7 @@ export class Device extends Emitter {
     if (state !== before && state === 'registering' && before === 'unregistered') this.emit('registering');
     for (const item of news) this.#tell(item);
     if (state !== before && state === 'unregistered') this.emit('unregistered');
-    if (!news.some(({ event }) => event === 'volume' || event === 'sample')) this.emit('change', this);
+    if (!news.some(({ event }) => MEASURED.has(event))) this.emit('change', this);
   }
 
   /** @param {News} item */
@@ -381,6 +383,8 @@ export class Device extends Emitter {
         return void this.#renewToken();
       // For calls alone: one that nobody has says nothing.
       case 'sample':
+      // In the view.
+      case 'rtt':
         return;
       default:
         return /** @type {Emitter<string>} */ (/** @type {unknown} */ (this)).emit(event, ...args);

@@ -370,9 +370,7 @@ export class Station extends Emitter {
     switch (m.type) {
       case 'pong':
         if (m.n !== this.#ping.n) return;
-        this.#told.rttMs = Math.round(performance.now() - this.#ping.at);
-        if (this.#o.sound) this.#o.sound.told.rttMs = this.#told.rttMs;
-        return this.#feedLink({ type: 'rtt', ms: this.#told.rttMs });
+        return this.#tookRoundTrip(Math.round(performance.now() - this.#ping.at));
       case 'ok':
         return void this.#requests.answer(m);
       case 'error':
@@ -486,6 +484,15 @@ export class Station extends Emitter {
   #askPong() {
     this.#ping = { n: this.#ping.n + 1, at: performance.now() };
     this.#send({ type: 'ping', n: this.#ping.n });
+  }
+
+  /** @param {number} ms */
+  #tookRoundTrip(ms) {
+    const changed = ms !== this.#told.rttMs;
+    this.#told.rttMs = ms;
+    if (this.#o.sound) this.#o.sound.told.rttMs = ms;
+    this.#feedLink({ type: 'rtt', ms });
+    if (changed) this.#news([{ event: 'rtt', args: [] }]);
   }
 
   // ---- the token's end
