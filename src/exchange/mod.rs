@@ -2,11 +2,12 @@
 //!
 //! One lock, never held across a wait. `line` is what a call and a phone hold of each other,
 //! `calls` the calls that are up or to come, `desk` and `ask` what phones want of Asterisk's
-//! manager.
+//! manager, `drain` how the gateway stops.
 
 pub mod ask;
 pub mod calls;
 pub mod desk;
+pub mod drain;
 pub mod line;
 pub mod resume;
 pub mod ring;
@@ -360,29 +361,6 @@ impl Exchange {
             );
         }
     }
-
-    /// Begins to stop.
-    pub fn drain(&self) {
-        self.draining.cancel();
-        self.leave_if_no_call_hunts();
-    }
-
-    /// A call begins to hunt, until the guard is dropped.
-    pub fn hunt(self: &Arc<Self>) -> Hunting {
-        self.hunts.fetch_add(1, Ordering::AcqRel);
-        Hunting(self.clone())
-    }
-
-    fn leave_if_no_call_hunts(&self) {
-        if self.is_draining() && self.hunts.load(Ordering::Acquire) == 0 {
-            self.leaving.cancel();
-        }
-    }
-
-    /// Whether the gateway stops: no call and no login is taken any more.
-    pub fn is_draining(&self) -> bool {
-        self.draining.is_cancelled()
-    }
 }
 
 fn holders(registry: &Registry<PhoneHandle>, ext: &Extension) -> Vec<Holder> {
@@ -417,17 +395,6 @@ fn tell_presence(registry: &Registry<PhoneHandle>, ext: &Extension) {
     for device in registry.of(ext) {
         // One that is behind reads it later.
         let _ = device.handle.commands.try_send(PhoneCommand::PresenceChanged);
-    }
-}
-
-/// A call that hunts.
-#[derive(Debug)]
-pub struct Hunting(Arc<Exchange>);
-
-impl Drop for Hunting {
-    fn drop(&mut self) {
-        self.0.hunts.fetch_sub(1, Ordering::AcqRel);
-        self.0.leave_if_no_call_hunts();
     }
 }
 
