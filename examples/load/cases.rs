@@ -352,10 +352,11 @@ fn put_faults(report: &mut Report, world: &World, order: &Order) {
     put(report, "frames reordered", tally.reordered as f64);
     let counted = metrics(order.metrics.as_deref());
     // Where frames are left out, a neighbour is joined with them: changed, and meant to be.
-    let left_out = |reason| {
-        sum(&counted, &format!(r#"frames_dropped_total{{direction="to_asterisk",reason="{reason}"#))
-    };
-    let left_out = left_out("ahead") + left_out("late");
+    let left_out: f64 = ["ahead", "late"]
+        .map(|why| format!(r#"frames_dropped_total{{direction="to_asterisk",reason="{why}"#))
+        .iter()
+        .map(|name| sum(&counted, name))
+        .sum();
     let joined = left_out.min(tally.corrupt as f64);
     put(report, "frames joined at a cut", joined);
     put(report, "frames corrupt", tally.corrupt as f64 - joined);

@@ -150,3 +150,29 @@ pub fn metrics(address: Option<&str>) -> Vec<(String, f64)> {
 pub fn sum(metrics: &[(String, f64)], name: &str) -> f64 {
     metrics.iter().filter(|(n, _)| n.starts_with(name)).map(|(_, v)| v).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn a_second_that_was_spoilt_shows_in_the_run_and_not_in_the_middle_second() {
+        let (mut seconds, mut second) = (BySecond::default(), Times::default());
+        for delay in [2, 300, 1] {
+            (0..100).for_each(|_| second.add(delay * MS));
+            seconds.end(&mut second);
+        }
+        let mut report = Map::new();
+        seconds.put("delay", &mut report);
+        let ms = |name| report[name].as_f64().unwrap();
+        assert_eq!(ms("delay p99 of the middle second ms"), 2.0);
+        assert_eq!(ms("delay p99.9 of the middle second ms"), 2.0);
+        assert_eq!(
+            [ms("delay p50 ms"), ms("delay p99 ms"), ms("delay max ms")],
+            [2.0, 300.0, 300.0]
+        );
+        assert_eq!(second.at(1.0), 0.0, "the next second begins anew");
+    }
+}

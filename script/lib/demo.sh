@@ -21,7 +21,7 @@ build() {
   [ ${#wanted[@]} -gt 0 ] || return 0
   have cargo || die "needs Rust: cargo is not in the PATH (see https://rustup.rs, or apt-get install cargo)"
   have cc || apt_install gcc libc6-dev
-  step "Building the gateway (two to three minutes the first time)"
+  step "Building the gateway (the first time some six minutes on two cores)"
   (cd "$root" && cargo build --release --locked "${wanted[@]}") >&2 ||
     die "the build failed; the reason stands above"
   local target
