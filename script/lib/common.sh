@@ -94,8 +94,7 @@ random_hex() { od -An -N "$1" -tx1 /dev/urandom | tr -d ' \n'; }
 # is_ours PID WORD : true when PID is alive and WORD is on its command line. A
 # pid file may outlive its process, and the number may belong to another by now.
 is_ours() {
-  [ -n "${1:-}" ] && [ -r "/proc/$1/cmdline" ] &&
-    tr '\0' '\n' <"/proc/$1/cmdline" 2>/dev/null | grep -qF -- "$2"
+  [ -n "${1:-}" ] && [ -r "/proc/$1/cmdline" ] && grep -qzF -- "$2" "/proc/$1/cmdline" 2>/dev/null
 }
 
 # wait_gone PID SECONDS : waits until the process has ended; false if it has not.

@@ -28,6 +28,8 @@ read_rig() {
 rig_pid() { cat "$1/asterisk.pid" 2>/dev/null || true; }
 rig_runs() { is_ours "$(rig_pid "$1")" "$1/etc/asterisk.conf"; }
 
+# ask DIR COMMAND : what Asterisk says to it. To be read to its end: whoever pipes it to `grep -q` ends it
+# by a signal now and then, and with `pipefail` has no for an answer.
 ask() {
   local dir=$1
   shift
@@ -124,14 +126,14 @@ boot() {
   pid=$!
   echo "$pid" >"$dir/asterisk.pid"
   # Its control socket appears early; from then on it answers for itself.
-  until [ -S "$dir/run/asterisk.ctl" ] && ask "$dir" core waitfullybooted | grep -q 'fully booted'; do
+  until [ -S "$dir/run/asterisk.ctl" ] && [[ $(ask "$dir" core waitfullybooted) == *'fully booted'* ]]; do
     kill -0 "$pid" 2>/dev/null || return 1
     [ "$SECONDS" -lt "$deadline" ] || return 1
     sleep 0.02
   done
   # Nobody else knows this instance's secret: a login proves that the port is its.
   read_rig "$dir"
-  ami 'Action: Ping' >/dev/null && ask "$dir" http show status | grep -q "Bound to 127.0.0.1:$http"
+  ami 'Action: Ping' >/dev/null && [[ $(ask "$dir" http show status) == *"Bound to 127.0.0.1:$http"$'\n'* ]]
 }
 
 start_command() {
